@@ -6,8 +6,15 @@ MODULE_big = milvus_brain
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
 PGFILEDESC = "milvus_brain - similarity search over samples"
 
-REGRESS = $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))
+# tests/README.md says which tests need what some servers lack.
+REGRESS = $(filter-out $(foreach need,$(LACKS),$(call needing,$(need))), \
+	$(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 REGRESS_OPTS = --encoding=UTF8
+
+LACKS = $(foreach extension,citext postgres_fdw,$(if $(call has,$(extension)),,$(extension))) \
+	$(if $(call has,vector),,pgvector) $(if $(filter yes,$(with_icu)),,ICU)
+has = $(wildcard $(datadir)/extension/$(1).control)
+needing = $(shell sed -n 's/^| `sql\/\(.*\)` *| $(1) .*/\1/p' tests/README.md)
 
 # Bit-equal distances on every processor: a fused multiply-add would round the
 # differences of the Euclidean distance once instead of twice.
@@ -17,3 +24,9 @@ SHLIB_LINK = -lm
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+.PHONY: lacks
+lacks:
+	@echo $(LACKS)
