@@ -18,6 +18,7 @@ needing = $(shell sed -n 's/^| `sql\/\(.*\)` *| $(1) .*/\1/p' tests/README.md)
 
 # Bit-equal distances on every processor: a fused multiply-add would round the
 # differences of the Euclidean distance once instead of twice.
+PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -O3
 SHLIB_LINK = -lm
 

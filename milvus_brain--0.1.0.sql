@@ -41,7 +41,7 @@ COMMENT ON TABLE brain._runs IS 'one row for each brain run, by name (internal; 
 -- nothing elsewhere, so a restored run is found by name and bound again. A
 -- row of another system identifier (pg_upgrade) counts as absent.
 CREATE TABLE brain._run_bindings (
-	run_id				uuid PRIMARY KEY REFERENCES brain._runs ON DELETE CASCADE,
+	run_id				uuid PRIMARY KEY,
 	system_identifier	bigint NOT NULL,
 	dataset				oid NOT NULL,
 	id_attnum			smallint NOT NULL,
@@ -53,7 +53,7 @@ COMMENT ON TABLE brain._run_bindings IS 'OIDs, column numbers and the parsed fil
 
 -- Embeddings of runs that are not over a column of their dataset.
 CREATE TABLE brain.embeddings (
-	run_id				uuid NOT NULL REFERENCES brain._runs ON DELETE CASCADE,
+	run_id				uuid NOT NULL,
 	sample_id			text COLLATE "C" NOT NULL,
 	embedding			real[] NOT NULL,
 	PRIMARY KEY (run_id, sample_id)
@@ -305,9 +305,39 @@ CREATE FUNCTION brain.has_brain_run(samples regclass, brain_key text) RETURNS bo
 	AS $$ SELECT EXISTS (SELECT FROM brain.runs r WHERE r.samples = $1 AND r.brain_key = $2) $$;
 COMMENT ON FUNCTION brain.has_brain_run(regclass, text) IS 'is there a brain run of that key?';
 
+CREATE FUNCTION brain._no_such_run(samples regclass, brain_key text) RETURNS jsonb
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'brain_no_such_run';
+COMMENT ON FUNCTION brain._no_such_run(regclass, text) IS 'raises the error that says so (internal)';
+
 CREATE FUNCTION brain.get_brain_info(samples regclass, brain_key text) RETURNS jsonb
-	LANGUAGE c STABLE PARALLEL RESTRICTED
-	AS 'MODULE_PATHNAME', 'brain_get_brain_info';
+	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT CASE WHEN r.brain_key IS NULL THEN brain._no_such_run($1, $2) ELSE
+			   jsonb_build_object(
+				   'key', r.brain_key,
+				   'version', r.version,
+				   'timestamp', r.created,
+				   'config', jsonb_build_object(
+					   'type', r.type,
+					   'method', r.method,
+					   'backend', r.backend,
+					   'metric', r.metric,
+					   'id_field', r.id_field,
+					   'embeddings_field', r.embeddings_field,
+					   'patches_field', r.patches_field,
+					   'filter', r.filter,
+					   'supports_prompts', r.supports_prompts),
+				   'index', jsonb_build_object(
+					   'state', r.state,
+					   'reason', r.reason,
+					   'dimensions', r.dimensions,
+					   'indexed', r.indexed,
+					   'missing', r.missing,
+					   'skipped', r.skipped)) END
+		  FROM (SELECT) AS one LEFT JOIN brain.runs r ON r.samples = $1 AND r.brain_key = $2
+	$$;
 COMMENT ON FUNCTION brain.get_brain_info(regclass, text) IS
 	'the record of a brain run: key, version, timestamp, config, and the state of its index';
 
@@ -376,11 +406,11 @@ CREATE VIEW brain.progress AS
 		   'compute_similarity'::pg_catalog.text AS command,
 		   CASE s.param11 WHEN 1 THEN 'checking ids' WHEN 2 THEN 'reading embeddings' WHEN 3 THEN 'recording' END AS phase,
 		   s.param12 AS samples_done,
-		   pg_catalog.nullif(s.param13, -1) AS samples_total
+		   nullif(s.param13, -1) AS samples_total
 	  FROM pg_catalog.pg_stat_get_progress_info('COPY') s
-	  LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.datid
-	  LEFT JOIN pg_catalog.pg_database c ON c.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-	 WHERE s.param19 = 1112686921 AND s.param20 = 1313429838;
+	  LEFT JOIN pg_catalog.pg_database d ON d.oid = s.datid
+	  LEFT JOIN pg_catalog.pg_database c ON c.datname = pg_catalog.current_database()
+	 WHERE s.param19 = 1112686921 AND s.param20 = 1313427015;
 GRANT SELECT ON brain.progress TO PUBLIC;
 COMMENT ON VIEW brain.progress IS
 	'running compute_similarity() calls; samples_total is an estimate, NULL when there is none; rows of other roles need pg_read_all_stats';

@@ -1,0 +1,74 @@
+/*
+ * catalog.h
+ *		The tables brain._runs, brain._run_bindings and brain.embeddings.
+ */
+#ifndef BRAIN_CATALOG_H
+#define BRAIN_CATALOG_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+#include "utils/uuid.h"
+
+#include "vectors.h"
+
+/* A count that is not known. */
+#define COUNT_UNKNOWN (-1)
+
+/* A row of brain._runs, with its row of brain._run_bindings if that counts. */
+typedef struct Run
+{
+	pg_uuid_t	id;
+	char	   *brain_key;
+	char	   *dataset_schema;
+	char	   *dataset_name;
+	char	   *id_field;
+	char	   *embeddings_field;	/* NULL: vectors are in brain.embeddings */
+	char	   *filter;			/* NULL: none */
+	char	   *type;
+	char	   *backend;
+	Metric		metric;
+	int			dimensions;		/* 0: not known yet */
+	int64		indexed;
+	int64		missing;
+	int64		skipped;
+	bool		has_index;		/* false after cleanup() */
+	char	   *version;
+	TimestampTz created;
+
+	bool		bound;			/* the rest is valid */
+	Oid			dataset;
+	AttrNumber	id_attno;
+	AttrNumber	embeddings_attno;	/* 0: none */
+	char	   *filter_tree;	/* NULL: none */
+} Run;
+
+extern List *AllRuns(void);
+extern List *RunsOfDataset(Relation dataset);
+extern void InsertRun(const Run *run);
+extern void UpdateRun(const Run *run);
+extern void DeleteRun(const Run *run);
+extern void BindRun(const Run *run);
+extern void DeleteEmbeddings(const Run *run);
+extern int64 CountEmbeddings(const Run *run);
+
+/* A reader of brain.embeddings, by sample id. */
+typedef struct EmbeddingReader EmbeddingReader;
+
+extern EmbeddingReader *OpenEmbeddings(const Run *run);
+extern bool FetchEmbedding(EmbeddingReader *reader, const char *sample_id, VectorBuffer *buffer);
+extern void CloseEmbeddings(EmbeddingReader *reader);
+
+/* How an embedding was stored. */
+typedef enum StoreResult
+{
+	STORED_NEW,
+	STORED_OVER,
+	STORED_NOT,					/* one was there, and was not to be replaced */
+} StoreResult;
+
+extern StoreResult StoreEmbedding(const Run *run, const char *sample_id,
+								  const VectorBuffer *vector, bool overwrite);
+extern bool RemoveEmbedding(const Run *run, const char *sample_id);
+
+#endif							/* BRAIN_CATALOG_H */

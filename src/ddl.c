@@ -1,0 +1,258 @@
+/*
+ * ddl.c
+ *		Event triggers: runs live with their dataset.
+ *
+ * They run for every ALTER of a table, view or schema, and every DROP, in the
+ * name of whoever alters or drops. So they do little where there is nothing to
+ * do, and do not fail for what a run's definition has become: an error here
+ * would forbid a user's DDL.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/event_trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "filter.h"
+#include "runs.h"
+
+PG_FUNCTION_INFO_V1(brain_on_ddl_start);
+PG_FUNCTION_INFO_V1(brain_on_ddl_end);
+PG_FUNCTION_INFO_V1(brain_on_drop);
+
+static bool
+BeginEvent(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by the event trigger manager")));
+	/* pg_upgrade builds the new catalog: nothing is renamed or dropped */
+	if (IsBinaryUpgrade)
+		return false;
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	return true;
+}
+
+/*
+ * Bind a run that is not bound yet to the relation that has its name. By the
+ * system caches only: a lock on a dataset that the statement does not concern
+ * could deadlock with another session's ALTER.
+ */
+static void
+BindByName(Run *run)
+{
+	Oid			namespace = get_namespace_oid(run->dataset_schema, true);
+
+	run->dataset = OidIsValid(namespace) ?
+		get_relname_relid(run->dataset_name, namespace) : InvalidOid;
+	if (!OidIsValid(run->dataset))
+		return;
+	run->id_attno = get_attnum(run->dataset, run->id_field);
+	run->embeddings_attno = run->embeddings_field ?
+		get_attnum(run->dataset, run->embeddings_field) : InvalidAttrNumber;
+	run->filter_tree = NULL;
+	if (run->id_attno != InvalidAttrNumber)
+		BindRun(run);
+}
+
+/*
+ * SQL: brain._on_ddl_start() returns event_trigger. A restored run is known by
+ * name only: bind it before the name can change.
+ */
+Datum
+brain_on_ddl_start(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	if (!BeginEvent(fcinfo))
+		PG_RETURN_NULL();
+	foreach(lc, AllRuns())
+	{
+		Run		   *run = lfirst(lc);
+
+		if (!run->bound)
+			BindByName(run);
+	}
+	PopActiveSnapshot();
+	PG_RETURN_NULL();
+}
+
+/*
+ * Let a column's name follow its number; a dropped column keeps the name that
+ * it had, by which one that takes its place is found.
+ */
+static void
+FollowColumn(Oid relid, AttrNumber *attno, char **name)
+{
+	char	   *now = *attno > 0 ? get_attname(relid, *attno, true) : NULL;
+
+	/* get_attnum finds no dropped columns, get_attname does */
+	if (now && get_attnum(relid, now) == *attno)
+		*name = now;
+	else if (*name && get_attnum(relid, *name) > 0)
+		*attno = get_attnum(relid, *name);
+}
+
+/*
+ * The text of a bound run's filter, for which its dataset must be locked.
+ */
+static char *
+FilterText(const Run *run)
+{
+	Relation	rel;
+	Node	   *filter;
+	char	   *text = run->filter;
+
+	if (run->filter_tree == NULL)
+		return run->filter;
+	rel = relation_open(run->dataset, AccessShareLock);
+	filter = stringToNode(run->filter_tree);
+	if (RunFilterIsIntact(filter, rel))
+		text = RunFilterText(filter, rel);
+	relation_close(rel, NoLock);
+	return text;
+}
+
+static bool
+SameText(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/*
+ * Let the names of a bound run follow those of its dataset.
+ */
+static void
+FollowNames(const Run *run, bool altered)
+{
+	Run			now = *run;
+
+	now.dataset_name = get_rel_name(run->dataset);
+	if (now.dataset_name == NULL)
+		return;
+	now.dataset_schema = get_namespace_name(get_rel_namespace(run->dataset));
+	FollowColumn(run->dataset, &now.id_attno, &now.id_field);
+	FollowColumn(run->dataset, &now.embeddings_attno, &now.embeddings_field);
+	if (altered)
+		now.filter = FilterText(run);
+	if (!SameText(now.dataset_schema, run->dataset_schema) ||
+		!SameText(now.dataset_name, run->dataset_name) ||
+		!SameText(now.id_field, run->id_field) ||
+		!SameText(now.embeddings_field, run->embeddings_field) ||
+		!SameText(now.filter, run->filter))
+		UpdateRun(&now);
+	if (now.id_attno != run->id_attno || now.embeddings_attno != run->embeddings_attno)
+		BindRun(&now);
+}
+
+/*
+ * Run one of the functions that tell an event trigger what happened; its rows
+ * are in SPI_tuptable until SPI_finish().
+ */
+static void
+ReadEvents(const char *sql)
+{
+	int			nest_level = PinSearchPath();
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed: %s", sql);
+	UnpinSettings(nest_level);
+}
+
+static Oid
+EventOid(uint64 row)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+										  1, &isnull));
+}
+
+/*
+ * SQL: brain._on_ddl_end() returns event_trigger. What a schema's new name
+ * changes is found in the caches; filters are looked at only for the relations
+ * that the statement altered, which it has locked.
+ */
+Datum
+brain_on_ddl_end(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	if (!BeginEvent(fcinfo))
+		PG_RETURN_NULL();
+	ReadEvents("SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands()"
+			   " WHERE classid = 'pg_class'::regclass");
+	foreach(lc, AllRuns())
+	{
+		Run		   *run = lfirst(lc);
+		bool		altered = false;
+
+		if (!run->bound)
+			continue;
+		for (uint64 i = 0; i < SPI_processed; i++)
+			altered |= EventOid(i) == run->dataset;
+		FollowNames(run, altered);
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	PG_RETURN_NULL();
+}
+
+/*
+ * Was the run's dataset this dropped relation?
+ */
+static bool
+IsDatasetOf(const Run *run, uint64 row)
+{
+	HeapTuple	tuple = SPI_tuptable->vals[row];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+
+	if (run->bound)
+		return run->dataset == EventOid(row);
+	return SameText(run->dataset_schema, SPI_getvalue(tuple, desc, 2)) &&
+		SameText(run->dataset_name, SPI_getvalue(tuple, desc, 3));
+}
+
+/*
+ * SQL: brain._on_drop() returns event_trigger. A dropped dataset takes its runs
+ * along. A dropped column is reported with its table's OID and a sub-id, a
+ * table's row type with an OID that may equal some table's: neither is a table.
+ */
+Datum
+brain_on_drop(PG_FUNCTION_ARGS)
+{
+	List	   *runs;
+	ListCell   *lc;
+
+	if (!BeginEvent(fcinfo))
+		PG_RETURN_NULL();
+	ReadEvents("SELECT objid, schema_name, object_name FROM pg_event_trigger_dropped_objects()"
+			   " WHERE classid = 'pg_class'::regclass AND objsubid = 0"
+			   "   AND object_type IN ('table', 'view', 'materialized view', 'foreign table')");
+	runs = SPI_processed > 0 ? AllRuns() : NIL;
+	foreach(lc, runs)
+	{
+		bool		dropped = false;
+
+		for (uint64 i = 0; i < SPI_processed; i++)
+			dropped |= IsDatasetOf(lfirst(lc), i);
+		if (dropped)
+			DeleteRun(lfirst(lc));
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,659 @@
+/*
+ * embeddings.c
+ *		get_embeddings(), add_to_index() and remove_from_index().
+ *
+ * On a run over a column these read and write that column, as the caller; on a
+ * run without one, brain.embeddings, for whoever may UPDATE the dataset.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "arguments.h"
+#include "index.h"
+
+PG_FUNCTION_INFO_V1(brain_get_embeddings);
+PG_FUNCTION_INFO_V1(brain_get_all_embeddings);
+PG_FUNCTION_INFO_V1(brain_add_to_index);
+PG_FUNCTION_INFO_V1(brain_remove_from_index);
+
+/* How many ids an error lists. */
+#define MAX_LISTED_IDS 20
+
+static void
+ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Dataset *dataset,
+				SimilarityQuery *ids)
+{
+	Problem    *problem;
+
+	RequireArgument(fcinfo, n, name);
+	problem = ReadIds(get_fn_expr_argtype(fcinfo->flinfo, n), PG_GETARG_DATUM(n),
+					  &dataset->key, ids);
+	if (problem)
+		RaiseProblem(problem);
+}
+
+/* ---------- get_embeddings ---------- */
+
+static void
+PutEmbedding(ReturnSetInfo *rsinfo, char *sample_id, ArrayType *embedding)
+{
+	Datum		values[3] = {CStringGetTextDatum(sample_id), (Datum) 0, PointerGetDatum(embedding)};
+	bool		nulls[3] = {false, true, false};
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+typedef struct KeptEmbeddings
+{
+	char	  **ids;
+	ArrayType **embeddings;
+	MemoryContext context;
+} KeptEmbeddings;
+
+static void
+KeepEmbedding(IndexReader *reader, int position, EntryState state, void *arg)
+{
+	KeptEmbeddings *kept = arg;
+	MemoryContext old;
+
+	if (state != ENTRY_OK)
+		return;
+	old = MemoryContextSwitchTo(kept->context);
+	kept->ids[position] = SampleId(&reader->dataset->key, reader->id);
+	kept->embeddings[position] = VectorToArray(reader->vector.values, reader->vector.dim);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+ReportMissing(const Run *run, const Dataset *dataset, int64 n, const char *example,
+			  bool allow_missing, bool warn_missing)
+{
+	if (n == 0 || (allow_missing && !warn_missing))
+		return;
+	ereport(allow_missing ? WARNING : ERROR,
+			(errcode(allow_missing ? ERRCODE_WARNING : ERRCODE_NO_DATA_FOUND),
+			 errmsg_plural("%lld id is not in brain run \"%s\" of \"%s\", for example \"%s\"",
+						   "%lld ids are not in brain run \"%s\" of \"%s\", for example \"%s\"",
+						   (unsigned long) n, (long long) n, run->brain_key, dataset->name, example)));
+}
+
+/*
+ * SQL: brain.get_embeddings(samples regclass, brain_key text, ids "any",
+ * allow_missing boolean, warn_missing boolean) returns table (sample_id text,
+ * label_id text, embedding real[]), in the order of the ids. Errors: 42704 no
+ * such run; 55000 it cannot be used; P0002 missing ids that are not allowed.
+ */
+Datum
+brain_get_embeddings(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Relation	rel;
+	Run		   *run;
+	Dataset    *dataset;
+	SimilarityQuery ids;
+	IndexReader reader;
+	KeptEmbeddings kept;
+	int64		n_missing = 0;
+	const char *example = NULL;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	InitMaterializedSRF(fcinfo, 0);
+	rel = OpenSamples(PG_GETARG_OID(0));
+	run = FindRun(rel, TextArgument(fcinfo, 1), false);
+	dataset = UseRun(run, rel);
+	ReadIdsArgument(fcinfo, 2, "ids", dataset, &ids);
+
+	kept.ids = palloc0(sizeof(char *) * Max(ids.n, 1));
+	kept.embeddings = palloc0(sizeof(ArrayType *) * Max(ids.n, 1));
+	kept.context = CurrentMemoryContext;
+	OpenIndexReader(&reader, run, dataset);
+	ReadEntriesOfIds(&reader, &ids, KeepEmbedding, &kept);
+	CloseIndexReader(&reader);
+	for (int i = 0; i < ids.n; i++)
+	{
+		if (kept.embeddings[i])
+			PutEmbedding(rsinfo, kept.ids[i], kept.embeddings[i]);
+		else if (n_missing++ == 0)
+			example = ids.id_texts[i];
+	}
+	ReportMissing(run, dataset, n_missing, example,
+				  BoolArgument(fcinfo, 3, true), BoolArgument(fcinfo, 4, false));
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+typedef struct AllEmbeddings
+{
+	IndexReader reader;
+	ReturnSetInfo *rsinfo;
+} AllEmbeddings;
+
+static void
+PutEntry(TupleTableSlot *slot, void *arg)
+{
+	AllEmbeddings *all = arg;
+	IndexReader *reader = &all->reader;
+
+	if (ReadEntry(reader, slot, 1) == ENTRY_OK)
+		PutEmbedding(all->rsinfo, SampleId(&reader->dataset->key, reader->id),
+					 VectorToArray(reader->vector.values, reader->vector.dim));
+}
+
+/*
+ * SQL: brain.get_embeddings(samples regclass, brain_key text) returns table
+ * (sample_id text, label_id text, embedding real[]): the whole index.
+ */
+Datum
+brain_get_all_embeddings(PG_FUNCTION_ARGS)
+{
+	AllEmbeddings all = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
+	SampleQuery query = {.read = PutEntry, .arg = &all};
+	Relation	rel;
+	Run		   *run;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	InitMaterializedSRF(fcinfo, 0);
+	rel = OpenSamples(PG_GETARG_OID(0));
+	run = FindRun(rel, TextArgument(fcinfo, 1), false);
+	OpenIndexReader(&all.reader, run, UseRun(run, rel));
+	query.targets = all.reader.targets;
+	ReadSamples(all.reader.dataset, &query);
+	CloseIndexReader(&all.reader);
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* ---------- writing ---------- */
+
+/* What add_to_index() and remove_from_index() work on. */
+typedef struct IndexChange
+{
+	Relation	rel;
+	Run		   *run;
+	Dataset    *dataset;
+	SimilarityQuery ids;
+	EntryState *states;			/* by position */
+	char	  **canonical;		/* by position; NULL: not in the dataset */
+	MemoryContext context;
+} IndexChange;
+
+static void
+KeepState(IndexReader *reader, int position, EntryState state, void *arg)
+{
+	IndexChange *change = arg;
+	MemoryContext old = MemoryContextSwitchTo(change->context);
+
+	change->states[position] = state;
+	change->canonical[position] = SampleId(&reader->dataset->key, reader->id);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Only who may UPDATE the dataset changes what is stored for it.
+ */
+static void
+RequireUpdate(Relation rel)
+{
+	AclResult	result = pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_UPDATE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+}
+
+/*
+ * Open the run and find out what it holds for the ids. A run that was cleaned up
+ * and has no column is filled anew, as in FiftyOne.
+ */
+static void
+BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *function)
+{
+	IndexReader reader;
+	bool		had_index;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	BeginWrite(function);
+	change->context = CurrentMemoryContext;
+	change->rel = OpenSamples(PG_GETARG_OID(0));
+	LockRuns(change->rel, ShareLock);
+	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	had_index = change->run->has_index;
+	if (change->run->embeddings_field == NULL)
+	{
+		RequireUpdate(change->rel);
+		change->run->has_index = true;
+	}
+	change->dataset = UseRun(change->run, change->rel);
+	change->run->has_index = had_index;
+	ReadIdsArgument(fcinfo, 2, "sample_ids", change->dataset, &change->ids);
+
+	change->states = palloc0(sizeof(EntryState) * Max(change->ids.n, 1));
+	change->canonical = palloc0(sizeof(char *) * Max(change->ids.n, 1));
+	OpenIndexReader(&reader, change->run, change->dataset);
+	ReadEntriesOfIds(&reader, &change->ids, KeepState, change);
+	CloseIndexReader(&reader);
+}
+
+static void
+EndIndexChange(IndexChange *change)
+{
+	relation_close(change->rel, NoLock);
+	EndWrite();
+}
+
+/*
+ * UPDATE the embeddings column of one sample, as the caller. Returns whether a
+ * row was changed. A NULL type writes NULL.
+ */
+static bool
+UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, bool only_if_null)
+{
+	const Dataset *dataset = change->dataset;
+	Oid			types[] = {dataset->key.type, type};
+	Datum		values[] = {change->ids.ids[position], value};
+	bool		is_value = OidIsValid(type);
+	StringInfoData sql;
+	bool		changed;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "UPDATE %s AS %s SET %s = %s WHERE %s.%s %s $1",
+					 dataset->from, dataset->alias, dataset->embeddings_column,
+					 is_value ? "$2" : "NULL",
+					 dataset->alias, dataset->key.column, dataset->key.equals);
+	if (only_if_null || !is_value)
+		appendStringInfo(&sql, " AND %s.%s IS %sNULL", dataset->alias,
+						 dataset->embeddings_column, is_value ? "" : "NOT ");
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(sql.data, is_value ? 2 : 1, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s", sql.data);
+	changed = SPI_processed > 0;
+	SPI_finish();
+	return changed;
+}
+
+/* ---------- add_to_index ---------- */
+
+/* The vectors of a call, as they are checked and as they are stored. */
+typedef struct NewEmbeddings
+{
+	int			n;
+	Oid			type;			/* of each value: what the caller gave */
+	Datum	   *values;
+	VectorBuffer *vectors;
+} NewEmbeddings;
+
+/*
+ * The rows of a two-dimensional array, each as an array of its element type: a
+ * double precision[] column gets the caller's doubles, not their float32.
+ */
+static void
+SplitArray(ArrayType *array, Oid type, NewEmbeddings *new)
+{
+	Oid			element_type = get_element_type(type);
+	int			dim = ARR_DIMS(array)[1];
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n_elements;
+
+	get_typlenbyvalalign(element_type, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, element_type, typlen, typbyval, typalign,
+					  &elements, &nulls, &n_elements);
+	new->n = ARR_DIMS(array)[0];
+	new->values = palloc(sizeof(Datum) * new->n);
+	for (int i = 0; i < new->n; i++)
+	{
+		int			lower_bound = 1;
+
+		CHECK_FOR_INTERRUPTS();
+		new->values[i] = PointerGetDatum(construct_md_array(elements + i * dim, nulls + i * dim,
+															1, &dim, &lower_bound, element_type,
+															typlen, typbyval, typalign));
+	}
+}
+
+static void
+RaiseNoVectors(Oid type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("embeddings cannot be of type %s", format_type_be(type)),
+			 errhint("Give a vector for one id, a two-dimensional array or an array of vectors for many.")));
+}
+
+/*
+ * Take the embeddings argument apart: one value, or one for each id.
+ */
+static void
+SplitEmbeddings(Oid type, Datum value, NewEmbeddings *new)
+{
+	Oid			base = getBaseType(type);
+	Oid			element_type = get_element_type(base);
+	VectorFormat format;
+
+	new->type = base;
+	new->n = 1;
+	new->values = palloc(sizeof(Datum));
+	new->values[0] = value;
+	if (VectorFormatOfType(base, &format))
+	{
+		if (VectorFormatIsArray(format) && ARR_NDIM(DatumGetArrayTypeP(value)) == 2)
+			SplitArray(DatumGetArrayTypeP(value), base, new);
+	}
+	else if (OidIsValid(element_type) && VectorFormatOfType(element_type, &format))
+	{
+		int16		typlen;
+		bool		typbyval;
+		char		typalign;
+		bool	   *nulls;
+
+		get_typlenbyvalalign(element_type, &typlen, &typbyval, &typalign);
+		deconstruct_array(DatumGetArrayTypeP(value), element_type, typlen, typbyval, typalign,
+						  &new->values, &nulls, &new->n);
+		for (int i = 0; i < new->n; i++)
+		{
+			if (nulls[i])
+				ereport(ERROR,
+						(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						 errmsg("embeddings must not be NULL")));
+		}
+		new->type = element_type;
+	}
+	else
+		RaiseNoVectors(type);
+}
+
+/*
+ * Embeddings as text, '[0.1, 0.7]' or '[[…], […]]', become real[].
+ */
+static void
+ParseEmbeddings(const char *text, NewEmbeddings *new)
+{
+	VectorBuffer buffer;
+	VectorFailure failure;
+
+	InitVectorBuffer(&buffer);
+	if (!ParseVectorsText(text, &buffer, &new->n, &failure))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("\"%s\" is not a vector", text),
+				 errhint("Vectors look like '[0.1, 0.7]'.")));
+	if (failure != VECTOR_OK)
+		ereport(ERROR,
+				(errcode(VectorFailureSqlState(failure)),
+				 errmsg("embedding %s", VectorFailureText(failure, 0, 0))));
+	new->type = FLOAT4ARRAYOID;
+	new->values = palloc(sizeof(Datum) * new->n);
+	for (int i = 0; i < new->n; i++)
+		new->values[i] = PointerGetDatum(VectorToArray(buffer.values + (Size) i * buffer.dim,
+													   buffer.dim));
+}
+
+/*
+ * An integer column would round what is stored in it.
+ */
+static void
+CheckFitsColumn(const Dataset *dataset, const VectorBuffer *vector, const char *id)
+{
+	if (dataset->embeddings_attno == InvalidAttrNumber || !VectorFormatIsInteger(dataset->format))
+		return;
+	for (int i = 0; i < vector->dim; i++)
+	{
+		if (vector->values[i] != rintf(vector->values[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("embedding of sample \"%s\" has an element that is no integer, but column %s holds integers",
+							id, dataset->embeddings_column)));
+	}
+}
+
+/*
+ * Read the embeddings argument, one vector an id, and check each against the
+ * run, whose dimension the first one settles where it is open.
+ */
+static void
+ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *new)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 3);
+	Datum		value = PG_GETARG_DATUM(3);
+	VectorFormat format;
+	int			dimensions = change->run->dimensions;
+
+	RequireArgument(fcinfo, 3, "embeddings");
+	if (type == UNKNOWNOID)
+		ParseEmbeddings(DatumGetCString(value), new);
+	else if (get_base_element_type(type) == InvalidOid && getBaseType(type) == TEXTOID)
+		ParseEmbeddings(TextDatumGetCString(value), new);
+	else
+		SplitEmbeddings(type, value, new);
+	if (new->n != change->ids.n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%d ids were given with %d embeddings", change->ids.n, new->n)));
+	if (!VectorFormatOfType(new->type, &format))
+		RaiseNoVectors(type);
+
+	new->vectors = palloc(sizeof(VectorBuffer) * new->n);
+	for (int i = 0; i < new->n; i++)
+	{
+		VectorBuffer *vector = &new->vectors[i];
+		VectorFailure failure;
+
+		CHECK_FOR_INTERRUPTS();
+		InitVectorBuffer(vector);
+		failure = ReadVector(format, new->values[i], vector);
+		if (failure == VECTOR_OK)
+			failure = CheckVector(vector, change->run->metric, dimensions);
+		if (failure != VECTOR_OK)
+			ereport(ERROR,
+					(errcode(VectorFailureSqlState(failure)),
+					 errmsg("embedding of sample \"%s\" %s", change->ids.id_texts[i],
+							VectorFailureText(failure, vector->dim, dimensions))));
+		dimensions = vector->dim;
+		CheckFitsColumn(change->dataset, vector, change->ids.id_texts[i]);
+	}
+}
+
+static void
+RaiseUnknownSamples(const IndexChange *change)
+{
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < change->ids.n; i++)
+	{
+		if (change->canonical[i])
+			continue;
+		if (n < MAX_LISTED_IDS)
+			appendStringInfo(&list, "%s%s", n ? ", " : "", change->ids.id_texts[i]);
+		n++;
+	}
+	if (n == 0)
+		return;
+	if (n > MAX_LISTED_IDS)
+		appendStringInfo(&list, _(", and %d more"), n - MAX_LISTED_IDS);
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg_plural("sample id is not in \"%s\": %s", "sample ids are not in \"%s\": %s",
+						   n, change->dataset->name, list.data),
+			 errhint("An embedding belongs to a row of the dataset%s. Insert the row first.",
+					 change->dataset->filter ? _(" that fits the run's filter") : "")));
+}
+
+/*
+ * What FiftyOne's documentation says of ids that exist: replaced; or without
+ * overwrite skipped, or where that is not allowed, an error.
+ */
+static void
+RefuseExisting(const IndexChange *change, bool overwrite, bool allow_existing)
+{
+	int64		n = 0;
+	const char *example = NULL;
+
+	if (overwrite || allow_existing)
+		return;
+	for (int i = 0; i < change->ids.n; i++)
+	{
+		if (change->states[i] != ENTRY_MISSING && n++ == 0)
+			example = change->ids.id_texts[i];
+	}
+	if (n > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg_plural("%lld id is already in brain run \"%s\" of \"%s\", for example \"%s\"",
+							   "%lld ids are already in brain run \"%s\" of \"%s\", for example \"%s\"",
+							   (unsigned long) n, (long long) n, change->run->brain_key,
+							   change->dataset->name, example)));
+}
+
+static StoreResult
+AddOne(IndexChange *change, int position, NewEmbeddings *new, bool overwrite)
+{
+	bool		existed = change->states[position] != ENTRY_MISSING;
+
+	if (change->run->embeddings_field == NULL)
+		return StoreEmbedding(change->run, change->canonical[position],
+							  &new->vectors[position], overwrite);
+	if (!UpdateColumn(change, position, new->type, new->values[position], !overwrite))
+		return STORED_NOT;
+	return existed ? STORED_OVER : STORED_NEW;
+}
+
+/*
+ * Record what adding made of the run: its dimension, and that it has an index.
+ * Two sessions may add the first embeddings at once, so the lock is stronger
+ * here, and the dimension is read again under it.
+ */
+static void
+SettleRun(IndexChange *change, int dimensions)
+{
+	Run		   *run = change->run;
+
+	if (run->dimensions == dimensions && run->has_index)
+		return;
+	LockRuns(change->rel, ExclusiveLock);
+	run = FindRun(change->rel, run->brain_key, false);
+	if (run->dimensions > 0 && run->dimensions != dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("embedding of sample \"%s\" %s", change->ids.id_texts[0],
+						VectorFailureText(VECTOR_WRONG_DIMENSIONS, dimensions, run->dimensions))));
+	run->dimensions = dimensions;
+	run->has_index = true;
+	UpdateRun(run);
+	CommandCounterIncrement();
+	change->run = run;
+}
+
+static Datum
+CountsResult(FunctionCallInfo fcinfo, int n, const int64 *counts)
+{
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	for (int i = 0; i < n; i++)
+		values[i] = Int64GetDatum(counts[i]);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * SQL: brain.add_to_index(samples regclass, brain_key text, sample_ids "any",
+ * embeddings "any", overwrite boolean, allow_existing boolean, warn_existing
+ * boolean) returns record (inserted bigint, updated bigint, skipped bigint).
+ *
+ * Errors: 42704 no such run; 55000 it cannot be used; P0002 ids that are not in
+ * the dataset; 23505 existing ids that are not allowed; 22000, 22003, 22004,
+ * 2202E, 54000 a bad embedding; 42501 no right to UPDATE.
+ */
+Datum
+brain_add_to_index(PG_FUNCTION_ARGS)
+{
+	bool		overwrite = BoolArgument(fcinfo, 4, true);
+	IndexChange change;
+	NewEmbeddings new;
+	int64		counts[3] = {0};
+	int64		n_existing;
+
+	BeginIndexChange(&change, fcinfo, "add_to_index()");
+	ReadNewEmbeddings(fcinfo, &change, &new);
+	RaiseUnknownSamples(&change);
+	RefuseExisting(&change, overwrite, BoolArgument(fcinfo, 5, true));
+	if (new.n > 0)
+		SettleRun(&change, new.vectors[0].dim);
+	for (int i = 0; i < new.n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		counts[AddOne(&change, i, &new, overwrite)]++;
+	}
+	n_existing = counts[STORED_OVER] + counts[STORED_NOT];
+	if (n_existing > 0 && BoolArgument(fcinfo, 6, false))
+		ereport(WARNING,
+				(errmsg(overwrite ? "overwriting %lld ids that already exist in brain run \"%s\"" :
+						"skipping %lld ids that already exist in brain run \"%s\"",
+						(long long) n_existing, change.run->brain_key)));
+	EndIndexChange(&change);
+	PG_RETURN_DATUM(CountsResult(fcinfo, 3, counts));
+}
+
+/* ---------- remove_from_index ---------- */
+
+/*
+ * SQL: brain.remove_from_index(samples regclass, brain_key text, sample_ids
+ * "any", allow_missing boolean, warn_missing boolean) returns record (removed
+ * bigint, missing bigint). Errors as add_to_index(); P0002 missing ids that are
+ * not allowed.
+ */
+Datum
+brain_remove_from_index(PG_FUNCTION_ARGS)
+{
+	IndexChange change;
+	int64		counts[2] = {0};	/* removed, missing */
+	const char *example = NULL;
+
+	BeginIndexChange(&change, fcinfo, "remove_from_index()");
+	for (int i = 0; i < change.ids.n; i++)
+	{
+		bool		removed = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (change.canonical[i])
+			removed = change.run->embeddings_field ?
+				UpdateColumn(&change, i, InvalidOid, (Datum) 0, false) :
+				RemoveEmbedding(change.run, change.canonical[i]);
+		if (!removed && counts[1] == 0)
+			example = change.ids.id_texts[i];
+		counts[removed ? 0 : 1]++;
+	}
+	ReportMissing(change.run, change.dataset, counts[1], example,
+				  BoolArgument(fcinfo, 3, true), BoolArgument(fcinfo, 4, false));
+	EndIndexChange(&change);
+	PG_RETURN_DATUM(CountsResult(fcinfo, 2, counts));
+}

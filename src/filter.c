@@ -1,0 +1,238 @@
+/*
+ * filter.c
+ *		Conditions on a dataset's row: a run's, kept parsed, and a search's.
+ *
+ * A run's filter is stored as an expression tree, as a CHECK constraint is, so
+ * that it follows renames of what it uses; beside it stands its text, fully
+ * qualified, from which it is parsed again where the tree means nothing: after
+ * a restore, or when what it used was dropped and made again.
+ *
+ * A search's filter is the caller's text. It is put between parentheses into
+ * the query that reads the dataset, once it is known to be one expression: text
+ * that parses alone as one is balanced, so it cannot leave the parentheses.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "filter.h"
+#include "samples.h"
+
+/* An expression longer than this is refused: it is parsed twice a search. */
+#define MAX_FILTER_LENGTH (1024 * 1024)
+
+/*
+ * Move an error's position from the client's statement, where it would point
+ * anywhere, to the text that was really parsed.
+ */
+static void
+FilterErrorCallback(void *arg)
+{
+	FilterErrorContext *context = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(context->text);
+	}
+}
+
+void
+PushFilterErrorContext(FilterErrorContext *context, const char *text)
+{
+	context->text = text;
+	context->callback.callback = FilterErrorCallback;
+	context->callback.arg = context;
+	context->callback.previous = error_context_stack;
+	error_context_stack = &context->callback;
+}
+
+void
+PopFilterErrorContext(FilterErrorContext *context)
+{
+	error_context_stack = context->callback.previous;
+}
+
+static bool
+IsBareSelect(SelectStmt *select)
+{
+	return select->op == SETOP_NONE && list_length(select->targetList) == 1 &&
+		select->distinctClause == NIL && select->intoClause == NULL &&
+		select->fromClause == NIL && select->whereClause == NULL &&
+		select->groupClause == NIL && select->havingClause == NULL &&
+		select->windowClause == NIL && select->valuesLists == NIL &&
+		select->sortClause == NIL && select->limitOffset == NULL &&
+		select->limitCount == NULL && select->lockingClause == NIL &&
+		select->withClause == NULL;
+}
+
+/*
+ * The raw parse tree of a text that must be one expression and nothing else.
+ * Errors: 42601 when it is not, 54000 when it is too long.
+ */
+Node *
+ParseExpressionText(const char *text)
+{
+	FilterErrorContext context;
+	char	   *statement;
+	List	   *parsed;
+
+	if (strlen(text) > MAX_FILTER_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("filter is too long"),
+				 errdetail("At most %d bytes are allowed.", MAX_FILTER_LENGTH)));
+
+	statement = psprintf("SELECT %s", text);
+	PushFilterErrorContext(&context, statement);
+	parsed = raw_parser(statement, RAW_PARSE_DEFAULT);
+	PopFilterErrorContext(&context);
+
+	if (list_length(parsed) == 1 && IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
+	{
+		SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+
+		if (IsBareSelect(select))
+		{
+			ResTarget  *target = linitial_node(ResTarget, select->targetList);
+
+			if (target->name == NULL && target->indirection == NIL)
+				return target->val;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("filter is not one expression"),
+			 errhint("Give a condition on the dataset's row, such as \"split = 'train'\", without WHERE.")));
+}
+
+/*
+ * Parse a run's filter: boolean, of one row of rel, immutable, without
+ * subqueries, aggregates and the like. Column references are Vars of range
+ * table entry 1. Names resolve by the current search_path.
+ */
+Node *
+ParseRunFilter(Relation rel, const char *text)
+{
+	Node	   *raw = ParseExpressionText(text);
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	FilterErrorContext context;
+	Node	   *filter;
+
+	pstate->p_sourcetext = psprintf("SELECT %s", text);
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
+	addNSItemToQuery(pstate, item, true, true, true);
+
+	/* CHECK allows what we do, and says "check constraint" of what it refuses */
+	PushFilterErrorContext(&context, pstate->p_sourcetext);
+	filter = transformExpr(pstate, raw, EXPR_KIND_CHECK_CONSTRAINT);
+	filter = coerce_to_boolean(pstate, filter, "filter");
+	assign_expr_collations(pstate, filter);
+	PopFilterErrorContext(&context);
+
+	if (contain_mutable_functions((Node *) expression_planner((Expr *) copyObject(filter))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("functions in the filter of a brain run must be marked IMMUTABLE"),
+				 errhint("The filter of a search may use any functions.")));
+	free_parsestate(pstate);
+	return filter;
+}
+
+static bool
+MissingFunction(Oid function, void *context pg_attribute_unused())
+{
+	return !SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function));
+}
+
+static bool
+MissingType(Oid type)
+{
+	return OidIsValid(type) && !SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type));
+}
+
+static bool
+MissingOperator(Node *node)
+{
+	Oid			operator = InvalidOid;
+
+	if (IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, NullIfExpr))
+		operator = ((OpExpr *) node)->opno;
+	else if (IsA(node, ScalarArrayOpExpr))
+		operator = ((ScalarArrayOpExpr *) node)->opno;
+	return OidIsValid(operator) && !SearchSysCacheExists1(OPEROID, ObjectIdGetDatum(operator));
+}
+
+/*
+ * True when something that the filter uses is gone. Operators first:
+ * check_functions_in_node looks their functions up and fails without them.
+ */
+static bool
+FilterIsBrokenWalker(Node *node, void *context)
+{
+	Relation	rel = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		Form_pg_attribute attribute;
+
+		if (var->varattno <= 0)
+			return false;
+		if (var->varattno > RelationGetNumberOfAttributes(rel))
+			return true;
+		attribute = TupleDescAttr(RelationGetDescr(rel), var->varattno - 1);
+		return attribute->attisdropped || attribute->atttypid != var->vartype;
+	}
+	if (MissingOperator(node) || MissingType(exprType(node)))
+		return true;
+	if (check_functions_in_node(node, MissingFunction, NULL))
+		return true;
+	return expression_tree_walker(node, FilterIsBrokenWalker, context);
+}
+
+/*
+ * Does everything that a stored filter uses still exist, unchanged in type?
+ */
+bool
+RunFilterIsIntact(Node *filter, Relation rel)
+{
+	return !FilterIsBrokenWalker(filter, rel);
+}
+
+/*
+ * The filter as text that means the same under any search_path's default
+ * pg_catalog: every other name is qualified.
+ */
+char *
+RunFilterText(Node *filter, Relation rel)
+{
+	int			nest_level = PinSearchPath();
+	char	   *text = deparse_expression(filter,
+										  deparse_context_for(RelationGetRelationName(rel),
+															  RelationGetRelid(rel)),
+										  false, false);
+
+	UnpinSettings(nest_level);
+	return text;
+}

@@ -1,0 +1,26 @@
+/*
+ * filter.h
+ *		Conditions on a dataset's row: a run's, kept parsed, and a search's.
+ */
+#ifndef BRAIN_FILTER_H
+#define BRAIN_FILTER_H
+
+#include "nodes/nodes.h"
+#include "utils/relcache.h"
+
+extern Node *ParseExpressionText(const char *text);
+extern Node *ParseRunFilter(Relation rel, const char *text);
+extern bool RunFilterIsIntact(Node *filter, Relation rel);
+extern char *RunFilterText(Node *filter, Relation rel);
+
+/* While text is being parsed, errors point into it. */
+typedef struct FilterErrorContext
+{
+	ErrorContextCallback callback;
+	const char *text;			/* what positions refer to */
+} FilterErrorContext;
+
+extern void PushFilterErrorContext(FilterErrorContext *context, const char *text);
+extern void PopFilterErrorContext(FilterErrorContext *context);
+
+#endif							/* BRAIN_FILTER_H */

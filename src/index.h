@@ -1,0 +1,53 @@
+/*
+ * index.h
+ *		What an index holds: the embedding that belongs to a row of a dataset.
+ */
+#ifndef BRAIN_INDEX_H
+#define BRAIN_INDEX_H
+
+#include "query.h"
+#include "runs.h"
+
+typedef enum EntryState
+{
+	ENTRY_OK,					/* vector is filled */
+	ENTRY_MISSING,				/* the sample has no embedding */
+	ENTRY_BAD,					/* it has one that cannot be used */
+} EntryState;
+
+/*
+ * Reads the embeddings of a run, from a column of the dataset or from
+ * brain.embeddings.
+ */
+typedef struct IndexReader
+{
+	const Run  *run;
+	Dataset    *dataset;
+	EmbeddingReader *stored;	/* NULL when there is a column */
+	int			dimensions;		/* that embeddings must have; 0: any */
+	char	   *targets;		/* what a SampleQuery must select for ReadEntry */
+
+	/* set by ReadEntry */
+	VectorBuffer vector;
+	bool		id_is_null;
+	Datum		id;
+	VectorFailure failure;		/* of an ENTRY_BAD whose id is not NULL */
+} IndexReader;
+
+/* Called with the position of an id in the query, counted from 0. */
+typedef void (*EntryCallback) (IndexReader *reader, int position, EntryState state, void *arg);
+
+extern void OpenIndexReader(IndexReader *reader, const Run *run, Dataset *dataset);
+extern void CloseIndexReader(IndexReader *reader);
+extern EntryState ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column);
+extern char *EntryProblem(IndexReader *reader);
+extern int	EntrySqlState(const IndexReader *reader);
+extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query,
+							 EntryCallback callback, void *arg);
+
+/* Reads rows of a dataset by id; the slot's column 1 is the position. */
+extern void ReadSamplesOfIds(Dataset *dataset, const char *targets, int n, Datum *ids,
+							 SampleReader read, void *arg);
+extern int	PositionOfSlot(TupleTableSlot *slot);
+
+#endif							/* BRAIN_INDEX_H */

@@ -1,0 +1,151 @@
+/*
+ * milvus_brain.c
+ *		Module start, settings, and what the extension says of itself.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "milvus_brain.h"
+#include "vectors.h"
+
+#if PG_VERSION_NUM < 150000
+#error "milvus_brain needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+PG_MODULE_MAGIC_EXT(
+					.name = "milvus_brain",
+					.version = BRAIN_VERSION
+);
+#else
+PG_MODULE_MAGIC;
+#endif
+
+PG_FUNCTION_INFO_V1(brain_version);
+PG_FUNCTION_INFO_V1(brain_capabilities);
+PG_FUNCTION_INFO_V1(brain_metric_name);
+
+/* "sklearn" is FiftyOne's name of its exact backend */
+static const struct config_enum_entry backend_options[] = {
+	{"exact", BACKEND_EXACT, false},
+	{"sklearn", BACKEND_EXACT, true},
+	{"milvus", BACKEND_MILVUS, false},
+	{NULL, 0, false}
+};
+
+int			default_similarity_backend = BACKEND_EXACT;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	DefineCustomEnumVariable("brain.default_similarity_backend",
+							 gettext_noop("Sets the backend of compute_similarity() calls that name none."),
+							 NULL,
+							 &default_similarity_backend,
+							 BACKEND_EXACT,
+							 backend_options,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("brain");
+}
+
+/*
+ * The backend that a name means. NULL: the default one. Errors: 22023 for an
+ * unknown name, 0A000 for milvus.
+ */
+const Backend *
+FindBackend(const char *name)
+{
+	int			kind = default_similarity_backend;
+
+	if (name)
+	{
+		const struct config_enum_entry *option = backend_options;
+
+		while (option->name && pg_strcasecmp(option->name, name) != 0)
+			option++;
+		if (option->name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown similarity backend \"%s\"", name),
+					 errhint("Available backends: exact.")));
+		kind = option->val;
+	}
+	if (kind == BACKEND_MILVUS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the milvus backend is not there yet in milvus_brain %s", BRAIN_VERSION),
+				 errhint("Use backend => 'exact', or SET brain.default_similarity_backend = 'exact'.")));
+	return &exact_backend;
+}
+
+/*
+ * SQL: brain.version() returns text
+ */
+Datum
+brain_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(BRAIN_VERSION));
+}
+
+/*
+ * SQL: brain._metric_name(metric text) returns text: cosine, dotproduct or
+ * euclidean; NULL for a word that means none.
+ */
+Datum
+brain_metric_name(PG_FUNCTION_ARGS)
+{
+	Metric		metric;
+
+	if (!ParseMetric(text_to_cstring(PG_GETARG_TEXT_PP(0)), &metric))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(MetricName(metric)));
+}
+
+static Datum
+TextArray(const char *const *words, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		elements[i] = CStringGetTextDatum(words[i]);
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * SQL: brain.capabilities() returns setof record, a row for each backend that
+ * this library has.
+ */
+Datum
+brain_capabilities(PG_FUNCTION_ARGS)
+{
+	static const char *const aggregations[] = {"mean", "post-mean", "post-min", "post-max"};
+	static const char *const metrics[] = {"cosine", "dotproduct", "euclidean"};
+	const Backend *backend = &exact_backend;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		values[9];
+	bool		nulls[9] = {false};
+
+	InitMaterializedSRF(fcinfo, 0);
+	values[0] = CStringGetTextDatum(backend->name);
+	values[1] = Int32GetDatum(backend->max_k);
+	nulls[1] = backend->max_k == 0;
+	values[2] = BoolGetDatum(backend->reverse);
+	values[3] = TextArray(aggregations, backend->post_aggregations ? lengthof(aggregations) : 1);
+	values[4] = BoolGetDatum(true);
+	values[5] = BoolGetDatum(true);
+	values[6] = TextArray(metrics, lengthof(metrics));
+	values[7] = CStringGetTextDatum(MetricName(backend->default_metric));
+	values[8] = Int32GetDatum(MAX_DIMENSIONS);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
+}

@@ -1,0 +1,612 @@
+/*
+ * runs.c
+ *		Brain runs: finding one, using it, and who may change it.
+ *
+ * A run names columns; whether they are still there and still fit is found out
+ * at each use, never stored: a run whose column was dropped is broken with that
+ * reason, and works again as soon as the reason is gone.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "arguments.h"
+#include "filter.h"
+#include "identifier.h"
+#include "milvus_brain.h"
+#include "runs.h"
+
+PG_FUNCTION_INFO_V1(brain_visible_runs);
+PG_FUNCTION_INFO_V1(brain_no_such_run);
+PG_FUNCTION_INFO_V1(brain_rename_brain_run);
+PG_FUNCTION_INFO_V1(brain_delete_brain_run);
+PG_FUNCTION_INFO_V1(brain_delete_brain_runs);
+PG_FUNCTION_INFO_V1(brain_cleanup);
+
+static void RaiseNoSuchRun(Oid relid, const char *brain_key) pg_attribute_noreturn();
+
+static void
+RaiseNoSuchRun(Oid relid, const char *brain_key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("brain run \"%s\" of \"%s\" does not exist", brain_key, DatasetName(relid)),
+			 errhint("brain.list_brain_runs() lists the runs of a dataset.")));
+}
+
+void
+RaiseDuplicateRun(Relation rel, const char *brain_key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("brain run \"%s\" of \"%s\" exists already",
+					brain_key, DatasetName(RelationGetRelid(rel))),
+			 errhint("Choose another brain key, delete or rename the run, or compute it anew with overwrite => true.")));
+}
+
+/*
+ * Open a dataset for reading, locked until the end of the transaction as any
+ * query would. The OID may be anything that a user wrote as regclass.
+ */
+Relation
+OpenSamples(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	return rel;
+}
+
+/*
+ * The run of a dataset by its key, as the active snapshot has it. Error 42704,
+ * or NULL, when there is none.
+ */
+Run *
+FindRun(Relation rel, const char *brain_key, bool missing_ok)
+{
+	ListCell   *lc;
+
+	foreach(lc, RunsOfDataset(rel))
+	{
+		Run		   *run = lfirst(lc);
+
+		if (strcmp(run->brain_key, brain_key) == 0)
+			return run;
+	}
+	if (!missing_ok)
+		RaiseNoSuchRun(RelationGetRelid(rel), brain_key);
+	return NULL;
+}
+
+/* ---------- is it usable? ---------- */
+
+static Problem *
+MissingColumn(const char *name)
+{
+	return MakeProblem(ERRCODE_UNDEFINED_COLUMN,
+					   psprintf(_("column \"%s\" does not exist"), name), NULL);
+}
+
+/*
+ * Where a run's column is: by its number as long as it has not been dropped,
+ * else by its name.
+ */
+static AttrNumber
+ResolveColumn(Relation rel, AttrNumber attno, const char *name)
+{
+	if (attno > 0 && attno <= RelationGetNumberOfAttributes(rel) &&
+		!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attisdropped)
+		return attno;
+	return ColumnNumber(rel, name);
+}
+
+/*
+ * Parse a run's filter from its text; a problem instead of an error, since what
+ * it uses may be gone.
+ */
+static Node *
+TryParseRunFilter(Relation rel, const char *text, Problem **problem)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Node	   *volatile filter = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int			nest_level = PinSearchPath();
+
+		filter = ParseRunFilter(rel, text);
+		UnpinSettings(nest_level);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		*problem = MakeProblem(error->sqlerrcode,
+							   psprintf(_("its filter cannot be used: %s"), error->message), NULL);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return filter;
+}
+
+static Node *
+ResolveFilter(const Run *run, Relation rel, Problem **problem)
+{
+	if (run->filter == NULL)
+		return NULL;
+	if (run->bound && run->filter_tree)
+	{
+		Node	   *filter = stringToNode(run->filter_tree);
+
+		if (RunFilterIsIntact(filter, rel))
+			return filter;
+	}
+	return TryParseRunFilter(rel, run->filter, problem);
+}
+
+/*
+ * The dataset of a run as it is now, or why the run cannot be used.
+ */
+Dataset *
+ResolveRun(const Run *run, Relation rel, Problem **problem)
+{
+	AttrNumber	key_attno = ResolveColumn(rel, run->id_attno, run->id_field);
+	AttrNumber	embeddings_attno = InvalidAttrNumber;
+	Node	   *filter;
+	Dataset    *dataset;
+
+	if ((*problem = CheckDataset(rel)) != NULL)
+		return NULL;
+	if (key_attno == InvalidAttrNumber)
+		*problem = MissingColumn(run->id_field);
+	else
+		*problem = CheckKeyColumn(rel, key_attno);
+	if (*problem)
+		return NULL;
+
+	if (run->embeddings_field)
+	{
+		embeddings_attno = ResolveColumn(rel, run->embeddings_attno, run->embeddings_field);
+		if (embeddings_attno == InvalidAttrNumber)
+			*problem = MissingColumn(run->embeddings_field);
+		else
+			*problem = CheckEmbeddingsColumn(rel, embeddings_attno);
+		if (*problem)
+			return NULL;
+	}
+
+	filter = ResolveFilter(run, rel, problem);
+	if (*problem)
+		return NULL;
+	dataset = OpenDataset(rel, key_attno, embeddings_attno);
+	dataset->filter = filter;
+	return dataset;
+}
+
+/*
+ * The dataset of a run that is about to be used. Error 55000 when it was
+ * cleaned up or is broken.
+ */
+Dataset *
+UseRun(const Run *run, Relation rel)
+{
+	const char *name = DatasetName(RelationGetRelid(rel));
+	Problem    *problem;
+	Dataset    *dataset;
+
+	if (!run->has_index)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("brain run \"%s\" of \"%s\" has no index: it was cleaned up",
+						run->brain_key, name),
+				 errhint("Compute it again: brain.compute_similarity(..., overwrite => true).")));
+	dataset = ResolveRun(run, rel, &problem);
+	if (dataset == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("brain run \"%s\" of \"%s\" is broken", run->brain_key, name),
+				 errdetail_internal("%s", problem->message),
+				 problem->hint ? errhint("%s", problem->hint) :
+				 errhint("It works again when that is mended; or compute it again with overwrite => true.")));
+	return dataset;
+}
+
+/* ---------- who may change it ---------- */
+
+/*
+ * What a function that writes the catalog begins with: the heap functions that
+ * do it know nothing of read-only transactions, and an older snapshot than the
+ * latest would miss what others have committed.
+ */
+void
+BeginWrite(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+void
+EndWrite(void)
+{
+	PopActiveSnapshot();
+}
+
+/*
+ * Keep others from changing the runs of a dataset until this transaction ends:
+ * ExclusiveLock to change them, ShareLock to add to their embeddings. The lock
+ * is on an object of our own making, so it never meets a lock on the dataset.
+ * Takes a new snapshot, since what was waited for may have changed them.
+ */
+void
+LockRuns(Relation rel, LOCKMODE mode)
+{
+	LockDatabaseObject(get_namespace_oid("brain", false), RelationGetRelid(rel), 0, mode);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+static bool
+IsOwner(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId());
+#else
+	return pg_class_ownercheck(RelationGetRelid(rel), GetUserId());
+#endif
+}
+
+/*
+ * Error 42501 unless the current user owns the dataset.
+ */
+void
+RequireOwner(Relation rel)
+{
+	if (!IsOwner(rel))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+}
+
+/* ---------- brain.runs ---------- */
+
+static bool
+MayReadColumn(Oid relid, AttrNumber attno)
+{
+	return attno == InvalidAttrNumber ||
+		pg_attribute_aclcheck(relid, attno, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+/*
+ * May the current user search the run? SELECT on the dataset, or on the columns
+ * that a search reads.
+ */
+static bool
+MayReadRun(const Run *run, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	return pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK &&
+		MayReadColumn(relid, ResolveColumn(rel, run->id_attno, run->id_field)) &&
+		(run->embeddings_field == NULL ||
+		 MayReadColumn(relid, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field)));
+}
+
+/*
+ * Counts tell of rows that row security may hide. Below a security_invoker view
+ * it is not known whether it does, so only the owner sees them there.
+ */
+static bool
+MaySeeCounts(Relation rel)
+{
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
+		return false;
+	return rel->rd_rel->relkind != RELKIND_VIEW || !RelationHasSecurityInvoker(rel) || IsOwner(rel);
+}
+
+/* columns of brain._visible_runs() */
+enum
+{
+	SHOW_SAMPLES,
+	SHOW_BRAIN_KEY,
+	SHOW_TYPE,
+	SHOW_METHOD,
+	SHOW_BACKEND,
+	SHOW_METRIC,
+	SHOW_DIMENSIONS,
+	SHOW_ID_FIELD,
+	SHOW_EMBEDDINGS_FIELD,
+	SHOW_PATCHES_FIELD,
+	SHOW_SUPPORTS_PROMPTS,
+	SHOW_FILTER,
+	SHOW_INDEXED,
+	SHOW_MISSING,
+	SHOW_SKIPPED,
+	SHOW_STATE,
+	SHOW_REASON,
+	SHOW_VERSION,
+	SHOW_CREATED,
+	SHOW_COLUMNS
+};
+
+static void
+ShowText(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column] = text == NULL;
+	if (text)
+		values[column] = CStringGetTextDatum(text);
+}
+
+static void
+ShowCount(Datum *values, bool *nulls, int column, int64 count, bool visible)
+{
+	nulls[column] = !visible || count == COUNT_UNKNOWN;
+	values[column] = Int64GetDatum(count);
+}
+
+/*
+ * The names of a run's columns now, and its filter's text.
+ */
+static void
+ShowNames(Datum *values, bool *nulls, const Run *run, Relation rel, const Dataset *dataset)
+{
+	const char *id_field = run->id_field;
+	const char *embeddings_field = run->embeddings_field;
+	const char *filter = run->filter;
+
+	if (dataset)
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+
+		id_field = NameStr(TupleDescAttr(desc, dataset->key.attno - 1)->attname);
+		if (embeddings_field)
+			embeddings_field = NameStr(TupleDescAttr(desc, dataset->embeddings_attno - 1)->attname);
+		if (dataset->filter)
+			filter = RunFilterText(dataset->filter, rel);
+	}
+	ShowText(values, nulls, SHOW_ID_FIELD, id_field);
+	ShowText(values, nulls, SHOW_EMBEDDINGS_FIELD, embeddings_field);
+	ShowText(values, nulls, SHOW_FILTER, filter);
+}
+
+/*
+ * Add a run to the result; rel is NULL when its dataset is missing.
+ */
+static void
+ShowRun(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
+{
+	Datum		values[SHOW_COLUMNS] = {0};
+	bool		nulls[SHOW_COLUMNS] = {0};
+	Problem    *problem = NULL;
+	Dataset    *dataset = rel ? ResolveRun(run, rel, &problem) : NULL;
+	bool		counts = rel == NULL || MaySeeCounts(rel);
+
+	nulls[SHOW_SAMPLES] = rel == NULL;
+	if (rel)
+		values[SHOW_SAMPLES] = ObjectIdGetDatum(RelationGetRelid(rel));
+	else
+		problem = MakeProblem(ERRCODE_UNDEFINED_TABLE,
+							  psprintf(_("dataset \"%s.%s\" does not exist"),
+									   run->dataset_schema, run->dataset_name), NULL);
+	ShowText(values, nulls, SHOW_BRAIN_KEY, run->brain_key);
+	ShowText(values, nulls, SHOW_TYPE, run->type);
+	ShowText(values, nulls, SHOW_METHOD, run->backend);
+	ShowText(values, nulls, SHOW_BACKEND, run->backend);
+	ShowText(values, nulls, SHOW_METRIC, MetricName(run->metric));
+	values[SHOW_DIMENSIONS] = Int32GetDatum(run->dimensions);
+	nulls[SHOW_DIMENSIONS] = run->dimensions == 0;
+	ShowNames(values, nulls, run, rel, dataset);
+	nulls[SHOW_PATCHES_FIELD] = true;
+	values[SHOW_SUPPORTS_PROMPTS] = BoolGetDatum(false);
+	ShowCount(values, nulls, SHOW_INDEXED,
+			  run->embeddings_field ? run->indexed : CountEmbeddings(run), counts);
+	ShowCount(values, nulls, SHOW_MISSING, run->missing, counts);
+	ShowCount(values, nulls, SHOW_SKIPPED, run->skipped, counts);
+	ShowText(values, nulls, SHOW_STATE,
+			 problem ? "broken" : run->has_index ? "ready" : "cleaned up");
+	ShowText(values, nulls, SHOW_REASON, problem ? problem->message : NULL);
+	ShowText(values, nulls, SHOW_VERSION, run->version);
+	values[SHOW_CREATED] = TimestampTzGetDatum(run->created);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static Oid
+DatasetOfRun(const Run *run)
+{
+	Oid			namespace;
+
+	if (run->bound)
+		return run->dataset;
+	namespace = get_namespace_oid(run->dataset_schema, true);
+	return OidIsValid(namespace) ? get_relname_relid(run->dataset_name, namespace) : InvalidOid;
+}
+
+/*
+ * SQL: brain._visible_runs() returns setof record. The runs of all datasets that
+ * the caller may search; a superuser sees those whose dataset is missing too.
+ */
+Datum
+brain_visible_runs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, AllRuns())
+	{
+		Run		   *run = lfirst(lc);
+		Oid			relid = DatasetOfRun(run);
+		Relation	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (rel ? MayReadRun(run, rel) : superuser())
+			ShowRun(rsinfo, run, rel);
+		if (rel)
+			relation_close(rel, AccessShareLock);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * SQL: brain._no_such_run(samples regclass, brain_key text) returns jsonb; only
+ * raises the error.
+ */
+Datum
+brain_no_such_run(PG_FUNCTION_ARGS)
+{
+	RaiseNoSuchRun(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	PG_RETURN_NULL();
+}
+
+/* ---------- changing a run ---------- */
+
+/*
+ * Open the dataset of a function that changes its runs: the caller owns it, and
+ * nobody else changes them until the transaction ends.
+ */
+static Relation
+BeginChange(FunctionCallInfo fcinfo, const char *function)
+{
+	Relation	rel;
+
+	BeginWrite(function);
+	rel = OpenSamples(PG_GETARG_OID(0));
+	RequireOwner(rel);
+	LockRuns(rel, ExclusiveLock);
+	return rel;
+}
+
+static void
+EndChange(Relation rel)
+{
+	relation_close(rel, NoLock);
+	EndWrite();
+}
+
+/*
+ * SQL: brain.rename_brain_run(samples regclass, brain_key text, new_brain_key
+ * text) returns void. Errors: 42704 no such run, 42710 the new key is taken,
+ * 42602 it is no identifier, 42501 not the dataset's owner.
+ */
+Datum
+brain_rename_brain_run(PG_FUNCTION_ARGS)
+{
+	char	   *brain_key;
+	char	   *new_key;
+	Relation	rel;
+	Run		   *run;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	RequireArgument(fcinfo, 2, "new_brain_key");
+	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	new_key = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	rel = BeginChange(fcinfo, "rename_brain_run()");
+	run = FindRun(rel, brain_key, false);
+	CheckBrainKey(new_key);
+	if (FindRun(rel, new_key, true))
+		RaiseDuplicateRun(rel, new_key);
+	run->brain_key = new_key;
+	UpdateRun(run);
+	EndChange(rel);
+	PG_RETURN_VOID();
+}
+
+/*
+ * SQL: brain.delete_brain_run(samples regclass, brain_key text, cleanup boolean)
+ * returns void. Vectors that the run itself holds go with its record, as
+ * FiftyOne's do, and a column never does: cleanup changes nothing on exact.
+ */
+Datum
+brain_delete_brain_run(PG_FUNCTION_ARGS)
+{
+	char	   *brain_key;
+	Relation	rel;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	rel = BeginChange(fcinfo, "delete_brain_run()");
+	DeleteRun(FindRun(rel, brain_key, false));
+	EndChange(rel);
+	PG_RETURN_VOID();
+}
+
+/*
+ * SQL: brain.delete_brain_runs(samples regclass, cleanup boolean) returns
+ * integer: how many.
+ */
+Datum
+brain_delete_brain_runs(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	List	   *runs;
+	ListCell   *lc;
+
+	RequireArgument(fcinfo, 0, "samples");
+	rel = BeginChange(fcinfo, "delete_brain_runs()");
+	runs = RunsOfDataset(rel);
+	foreach(lc, runs)
+		DeleteRun(lfirst(lc));
+	EndChange(rel);
+	PG_RETURN_INT32(list_length(runs));
+}
+
+/*
+ * SQL: brain.cleanup(samples regclass, brain_key text) returns void. A second
+ * call does nothing, as in FiftyOne.
+ */
+Datum
+brain_cleanup(PG_FUNCTION_ARGS)
+{
+	char	   *brain_key;
+	Relation	rel;
+	Run		   *run;
+
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
+	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	rel = BeginChange(fcinfo, "cleanup()");
+	run = FindRun(rel, brain_key, false);
+	DeleteEmbeddings(run);
+	run->has_index = false;
+	run->indexed = run->missing = run->skipped = COUNT_UNKNOWN;
+	UpdateRun(run);
+	EndChange(rel);
+	PG_RETURN_VOID();
+}

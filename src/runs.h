@@ -1,0 +1,24 @@
+/*
+ * runs.h
+ *		Brain runs: finding one, using it, and who may change it.
+ */
+#ifndef BRAIN_RUNS_H
+#define BRAIN_RUNS_H
+
+#include "storage/lock.h"
+
+#include "catalog.h"
+#include "samples.h"
+
+extern Relation OpenSamples(Oid relid);
+extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);
+extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
+extern Dataset *UseRun(const Run *run, Relation rel);
+
+extern void BeginWrite(const char *function);
+extern void EndWrite(void);
+extern void LockRuns(Relation rel, LOCKMODE mode);
+extern void RequireOwner(Relation rel);
+extern void RaiseDuplicateRun(Relation rel, const char *brain_key) pg_attribute_noreturn();
+
+#endif							/* BRAIN_RUNS_H */

@@ -1,0 +1,671 @@
+/*
+ * samples.c
+ *		A dataset: its key, its embeddings, reading them.
+ *
+ * Datasets are read by the planner and executor, as the current user, under the
+ * active snapshot, into a DestReceiver of our own (cursors are four times
+ * slower): views, partitions, privileges and row security hold, and one
+ * statement sees one state. The query is analysed here rather than by SPI, so
+ * that a run's stored filter joins it as a tree, untouched by search_path.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "filter.h"
+#include "samples.h"
+
+void
+RaiseProblem(const Problem *problem)
+{
+	ereport(ERROR,
+			(errcode(problem->sqlstate),
+			 errmsg_internal("%s", problem->message),
+			 problem->hint ? errhint("%s", problem->hint) : 0));
+}
+
+/*
+ * A problem with a message that was made for it, and a hint or NULL.
+ */
+Problem *
+MakeProblem(int sqlstate, char *message, const char *hint)
+{
+	Problem    *problem = palloc(sizeof(Problem));
+
+	problem->sqlstate = sqlstate;
+	problem->message = message;
+	problem->hint = hint ? pstrdup(hint) : NULL;
+	return problem;
+}
+
+/* ---------- what can be a dataset ---------- */
+
+/*
+ * Tables have indexes and NOT NULL, which prove their key; views, materialised
+ * views and foreign tables are believed.
+ */
+bool
+DatasetIsTable(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_RELATION ||
+		rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+}
+
+static bool
+IsSystemDataset(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	return IsSystemClass(relid, rel->rd_rel) ||
+		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
+		getExtensionOfObject(RelationRelationId, relid) == get_extension_oid("milvus_brain", false);
+}
+
+/*
+ * Why a relation cannot be a dataset; NULL when it can.
+ */
+Problem *
+CheckDataset(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_FOREIGN_TABLE:
+		case RELKIND_MATVIEW:
+		case RELKIND_VIEW:
+			break;
+		default:
+			return MakeProblem(ERRCODE_WRONG_OBJECT_TYPE,
+							   psprintf(_("\"%s\" is not a table or view"), name), NULL);
+	}
+	if (IsSystemDataset(rel))
+		return MakeProblem(ERRCODE_FEATURE_NOT_SUPPORTED,
+						   psprintf(_("\"%s\" is a system table"), name),
+						   _("Datasets are your own tables. Copy what you need into one."));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		return MakeProblem(ERRCODE_FEATURE_NOT_SUPPORTED,
+						   psprintf(_("\"%s\" is a temporary table"), name),
+						   _("A brain run outlives the session. Use a permanent or an unlogged table."));
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
+		rel->rd_rel->relhassubclass && has_subclass(RelationGetRelid(rel)) &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		return MakeProblem(ERRCODE_FEATURE_NOT_SUPPORTED,
+						   psprintf(_("table \"%s\" has inheritance children"), name),
+						   _("Their rows are not covered by its unique indexes. Use a partitioned table, or a view over the tables."));
+	return NULL;
+}
+
+AttrNumber
+ColumnNumber(Relation rel, const char *name)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), name);
+
+	return attno > 0 ? attno : InvalidAttrNumber;
+}
+
+/*
+ * The column of a unique index that is on one column alone and holds for all
+ * rows at any moment; 0 for other indexes.
+ */
+static AttrNumber
+PlainUniqueIndexColumn(Oid index_oid, bool primary_only)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index_oid));
+	Form_pg_index index;
+	AttrNumber	attno = InvalidAttrNumber;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidAttrNumber;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	if (index->indisunique && index->indimmediate && index->indisvalid &&
+		index->indnkeyatts == 1 && index->indkey.values[0] > 0 &&
+		(index->indisprimary || !primary_only) &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+		attno = index->indkey.values[0];
+	ReleaseSysCache(tuple);
+	return attno;
+}
+
+static bool
+HasPlainUniqueIndex(Relation rel, AttrNumber attno)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+		found |= PlainUniqueIndexColumn(lfirst_oid(lc), false) == attno;
+	list_free(indexes);
+	return found;
+}
+
+/*
+ * The column of a single-column primary key; 0 when there is none.
+ */
+AttrNumber
+PrimaryKeyColumn(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	AttrNumber	attno = InvalidAttrNumber;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+		attno = Max(attno, PlainUniqueIndexColumn(lfirst_oid(lc), true));
+	list_free(indexes);
+	return attno;
+}
+
+/*
+ * The equality operator by which ids are looked up; 0 when the type has none.
+ */
+static Oid
+KeyEqualityOperator(Oid type)
+{
+	return lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+}
+
+/*
+ * Why a column cannot be the dataset's key; NULL when it can.
+ */
+Problem *
+CheckKeyColumn(Relation rel, AttrNumber attno)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+	const char *column = NameStr(attribute->attname);
+	const char *table = RelationGetRelationName(rel);
+	Oid			type = getBaseType(attribute->atttypid);
+
+	if (!OidIsValid(KeyEqualityOperator(type)) || !OidIsValid(get_array_type(type)) ||
+		get_typtype(type) == TYPTYPE_COMPOSITE)
+		return MakeProblem(ERRCODE_UNDEFINED_FUNCTION,
+						   psprintf(_("column \"%s\" of type %s cannot be a key"),
+									column, format_type_be(type)),
+						   _("Arrays, rows and types without an equality operator are none. A view can give their text."));
+	if (!DatasetIsTable(rel))
+		return NULL;
+	if (!attribute->attnotnull)
+		return MakeProblem(ERRCODE_INVALID_TABLE_DEFINITION,
+						   psprintf(_("key column \"%s\" of \"%s\" is not NOT NULL"),
+									column, table),
+						   psprintf(_("Run: ALTER TABLE %s ALTER COLUMN %s SET NOT NULL."),
+									quote_identifier(table), quote_identifier(column)));
+	if (!HasPlainUniqueIndex(rel, attno))
+		return MakeProblem(ERRCODE_INVALID_TABLE_DEFINITION,
+						   psprintf(_("key column \"%s\" of \"%s\" has no unique index of its own"),
+									column, table),
+						   _("The index must be valid, on that column alone, without WHERE and not deferrable."));
+	return NULL;
+}
+
+/*
+ * Why a column cannot hold embeddings; NULL when it can.
+ */
+Problem *
+CheckEmbeddingsColumn(Relation rel, AttrNumber attno)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+	VectorFormat format;
+
+	if (VectorFormatOfType(attribute->atttypid, &format))
+		return NULL;
+	return MakeProblem(ERRCODE_DATATYPE_MISMATCH,
+					   psprintf(_("column \"%s\" of type %s cannot hold embeddings"),
+								NameStr(attribute->attname),
+								format_type_be(attribute->atttypid)),
+					   _("Embeddings are real[], double precision[], numeric[], integer arrays, or pgvector's vector and halfvec."));
+}
+
+/*
+ * The columns that compute_similarity() may choose from when none is named:
+ * those of floating-point vectors, or without any, those of other numbers. A
+ * list of attribute numbers.
+ */
+List *
+CandidateEmbeddingsColumns(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *floats = NIL;
+	List	   *others = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		VectorFormat format;
+
+		if (attribute->attisdropped || !VectorFormatOfType(attribute->atttypid, &format))
+			continue;
+		if (VectorFormatIsInteger(format) || format == VECTOR_NUMERIC_ARRAY)
+			others = lappend_int(others, attribute->attnum);
+		else
+			floats = lappend_int(floats, attribute->attnum);
+	}
+	return floats ? floats : others;
+}
+
+/* ---------- one dataset, ready to be read ---------- */
+
+/*
+ * Types whose text is the same under all settings.
+ */
+static bool
+HasFixedText(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+			return true;
+	}
+	return get_typtype(type) == TYPTYPE_ENUM;
+}
+
+static char *
+QualifiedOperator(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *text;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	text = psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(form->oprnamespace)),
+					NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return text;
+}
+
+static void
+InitSampleKey(SampleKey *key, Form_pg_attribute attribute)
+{
+	Oid			output;
+	bool		is_varlena;
+	bool		is_preferred;
+
+	key->attno = attribute->attnum;
+	key->column = pstrdup(quote_identifier(NameStr(attribute->attname)));
+	key->type = getBaseType(attribute->atttypid);
+	key->array_type = get_array_type(key->type);
+	key->equals = QualifiedOperator(KeyEqualityOperator(key->type));
+	key->pinned = !HasFixedText(key->type);
+	get_type_category_preferred(key->type, &key->category, &is_preferred);
+	getTypeOutputInfo(key->type, &output, &is_varlena);
+	fmgr_info(output, &key->output);
+	getTypeInputInfo(key->type, &key->input, &key->ioparam);
+}
+
+/*
+ * Describe a dataset whose columns were checked. Allocated in the current
+ * memory context; the relation may be closed, but must stay locked.
+ */
+Dataset *
+OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
+{
+	Dataset    *dataset = palloc0(sizeof(Dataset));
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	char	   *name = RelationGetRelationName(rel);
+
+	dataset->relid = RelationGetRelid(rel);
+	dataset->name = DatasetName(dataset->relid);
+	dataset->from = quote_qualified_identifier(schema, name);
+	dataset->alias = pstrdup(quote_identifier(name));
+	InitSampleKey(&dataset->key, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
+	dataset->embeddings_attno = embeddings_attno;
+	if (embeddings_attno > 0)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), embeddings_attno - 1);
+
+		dataset->embeddings_column = pstrdup(quote_identifier(NameStr(attribute->attname)));
+		dataset->embeddings_type = attribute->atttypid;
+		if (!VectorFormatOfType(attribute->atttypid, &dataset->format))
+			elog(ERROR, "column %d cannot hold embeddings", embeddings_attno);
+	}
+	return dataset;
+}
+
+/*
+ * A relation's name for messages: as regclass prints it, without quotes.
+ */
+char *
+DatasetName(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return psprintf("%u", relid);
+	if (RelationIsVisible(relid))
+		return name;
+	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+/* ---------- sample ids ---------- */
+
+static void
+PinSetting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Names resolve to pg_catalog only until UnpinSettings(), or the end of the
+ * (sub)transaction on an error.
+ */
+int
+PinSearchPath(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	PinSetting("search_path", "pg_catalog, pg_temp");
+	return nest_level;
+}
+
+/*
+ * The settings that a type's text may depend on (DESIGN section 2; postgres_fdw
+ * pins the same for what it sends).
+ */
+int
+PinSettings(void)
+{
+	int			nest_level = PinSearchPath();
+
+	PinSetting("datestyle", "ISO, YMD");
+	PinSetting("timezone", "UTC");
+	PinSetting("intervalstyle", "postgres");
+	PinSetting("extra_float_digits", "1");
+	PinSetting("bytea_output", "hex");
+	return nest_level;
+}
+
+void
+UnpinSettings(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
+}
+
+/*
+ * A key value's one canonical text, allocated in the current memory context.
+ */
+char *
+SampleId(SampleKey *key, Datum value)
+{
+	char	   *text;
+	int			nest_level;
+
+	if (!key->pinned)
+		return OutputFunctionCall(&key->output, value);
+	nest_level = PinSettings();
+	text = OutputFunctionCall(&key->output, value);
+	UnpinSettings(nest_level);
+	return text;
+}
+
+#if PG_VERSION_NUM >= 160000
+
+static bool
+TryInput(SampleKey *key, char *text, Datum *value)
+{
+	ErrorSaveContext errors = {T_ErrorSaveContext};
+	FmgrInfo	input;
+
+	fmgr_info(key->input, &input);
+	return InputFunctionCallSafe(&input, text, key->ioparam, -1, (Node *) &errors, value);
+}
+
+#else
+
+/*
+ * Soft input errors came with 16: before, a failure costs a subtransaction.
+ * Only errors of the data are swallowed.
+ */
+static bool
+TryInput(SampleKey *key, char *text, Datum *value)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		*value = OidInputFunctionCall(key->input, text, key->ioparam, -1);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			ReThrowError(error);
+		FreeErrorData(error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+#endif
+
+/*
+ * Put a caller's text through the key type's input, under the pinned settings:
+ * '042' is 42. False when it is not of that type.
+ */
+bool
+ParseSampleId(SampleKey *key, const char *text, Datum *value)
+{
+	int			nest_level;
+	bool		ok;
+
+	if (!key->pinned)
+		return TryInput(key, pstrdup(text), value);
+	nest_level = PinSettings();
+	ok = TryInput(key, pstrdup(text), value);
+	UnpinSettings(nest_level);
+	return ok;
+}
+
+/* ---------- reading ---------- */
+
+typedef struct SampleReceiver
+{
+	DestReceiver pub;
+	SampleReader read;
+	void	   *arg;
+	MemoryContext row_context;
+} SampleReceiver;
+
+static void
+ReceiverStartup(DestReceiver *self pg_attribute_unused(),
+				int operation pg_attribute_unused(),
+				TupleDesc desc pg_attribute_unused())
+{
+}
+
+static bool
+ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+{
+	SampleReceiver *receiver = (SampleReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+
+	CHECK_FOR_INTERRUPTS();
+	receiver->read(slot, receiver->arg);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return true;
+}
+
+static void
+ReceiverShutdown(DestReceiver *self pg_attribute_unused())
+{
+}
+
+/*
+ * Parse and analyse a query's text, as the caller's search_path has it, and
+ * join the run's filter to it.
+ */
+static Query *
+AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
+{
+	FilterErrorContext context;
+	RawStmt    *raw;
+	Query	   *analyzed;
+	int			nparams = query->params ? query->params->numParams : 0;
+
+	PushFilterErrorContext(&context, text);
+	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
+	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
+	PopFilterErrorContext(&context);
+
+	/* the dataset comes first in FROM: the stored filter's Vars fit */
+	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
+	if (dataset->filter)
+		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals,
+												  copyObject(dataset->filter));
+	return analyzed;
+}
+
+static void
+RunSampleQuery(Query *analyzed, const char *text, const SampleQuery *query)
+{
+	List	   *rewritten = QueryRewrite(analyzed);
+	SampleReceiver receiver = {
+		.pub = {ReceiveRow, ReceiverStartup, ReceiverShutdown, ReceiverShutdown, DestNone},
+		.read = query->read,
+		.arg = query->arg,
+	};
+	PlannedStmt *plan;
+	QueryDesc  *desc;
+
+	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
+		elog(ERROR, "unexpected rewrite result");
+	receiver.row_context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain sample",
+												 ALLOCSET_DEFAULT_SIZES);
+	plan = pg_plan_query(linitial_node(Query, rewritten), text,
+						 CURSOR_OPT_PARALLEL_OK, query->params);
+	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
+						   &receiver.pub, query->params, NULL, 0);
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+	MemoryContextDelete(receiver.row_context);
+}
+
+/*
+ * Run a query on a dataset and hand each row to its reader. The dataset's name
+ * in the query is dataset->alias. Needs an active snapshot; the current user
+ * needs SELECT on the columns that are named.
+ */
+void
+ReadSamples(const Dataset *dataset, const SampleQuery *query)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain query",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "SELECT %s FROM %s AS %s",
+					 query->targets, dataset->from, dataset->alias);
+	if (query->join)
+		appendStringInfo(&text, " %s", query->join);
+	if (query->filter)
+	{
+		(void) ParseExpressionText(query->filter);
+		/* on lines of its own: it may end in a comment */
+		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
+	}
+	RunSampleQuery(AnalyzeSampleQuery(dataset, query, text.data), text.data, query);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+static void
+RaiseDuplicateId(TupleTableSlot *slot, void *arg)
+{
+	Dataset    *dataset = arg;
+	bool		isnull;
+	Datum		id = slot_getattr(slot, 1, &isnull);
+
+	if (isnull)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("sample id \"%s\" is not unique in \"%s\"",
+					SampleId(&dataset->key, id), dataset->name),
+			 errhint("Each row of a dataset is one sample with an id of its own.")));
+}
+
+/*
+ * Error 21000 when a dataset without unique index has an id twice.
+ */
+void
+CheckUniqueIds(Dataset *dataset)
+{
+	SampleQuery query = {
+		.targets = psprintf("%s.%s", dataset->alias, dataset->key.column),
+		.join = "GROUP BY 1 HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1",
+		.read = RaiseDuplicateId,
+		.arg = dataset,
+	};
+
+	ReadSamples(dataset, &query);
+}

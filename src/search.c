@@ -1,0 +1,773 @@
+/*
+ * search.c
+ *		sort_by_similarity() and similar_samples().
+ *
+ * A search reads its run, the ids it asks for and the dataset under one
+ * snapshot, the calling statement's. It computes the distance of every row that
+ * it reads and keeps the best k.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_type.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "arguments.h"
+#include "index.h"
+#include "milvus_brain.h"
+
+PG_FUNCTION_INFO_V1(brain_sort_by_similarity);
+PG_FUNCTION_INFO_V1(brain_similar_samples);
+PG_FUNCTION_INFO_V1(brain_search_support);
+
+/* How many ids an error lists, and rows are fetched at once. */
+#define MAX_LISTED_IDS 20
+#define ROWS_PER_FETCH 1000
+
+typedef enum Aggregation
+{
+	AGGREGATE_MEAN,				/* of the query vectors, before the search */
+	AGGREGATE_POST_MEAN,		/* of the distances to each query vector */
+	AGGREGATE_POST_MIN,
+	AGGREGATE_POST_MAX,
+} Aggregation;
+
+/* The arguments of a search, after samples and query. */
+typedef struct SearchArguments
+{
+	int			k;				/* 0: all */
+	bool		reverse;
+	Aggregation aggregation;
+	char	   *brain_key;		/* NULL: choose */
+	char	   *filter;			/* NULL: none */
+	double		max_distance;	/* infinity: no limit */
+} SearchArguments;
+
+typedef struct Search
+{
+	SearchArguments arguments;
+	Relation	rel;
+	Run		   *run;
+	Dataset    *dataset;
+	IndexReader reader;
+
+	/* the query: n vectors of dim values, their squared norms */
+	int			n;
+	int			dim;
+	float	   *vectors;
+	double	   *squared_norms;
+	char	   *query_id;		/* canonical, when it was one id */
+
+	Nearest		nearest;
+	int64		left_out;		/* bad samples */
+	char	   *first_problem;
+} Search;
+
+/* ---------- arguments ---------- */
+
+static Aggregation
+ParseAggregation(const char *word)
+{
+	if (word == NULL || strcmp(word, "mean") == 0)
+		return AGGREGATE_MEAN;
+	if (strcmp(word, "post-mean") == 0)
+		return AGGREGATE_POST_MEAN;
+	if (strcmp(word, "post-min") == 0)
+		return AGGREGATE_POST_MIN;
+	if (strcmp(word, "post-max") == 0)
+		return AGGREGATE_POST_MAX;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown aggregation \"%s\"", word),
+			 errhint("Available aggregations: mean, post-mean, post-min, post-max.")));
+}
+
+static SearchArguments
+ReadArguments(FunctionCallInfo fcinfo)
+{
+	SearchArguments arguments;
+
+	RequireArgument(fcinfo, 1, "query");
+	arguments.k = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
+	if (!PG_ARGISNULL(2) && arguments.k < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must be at least 1"),
+				 errhint("k => NULL returns all samples.")));
+	arguments.reverse = BoolArgument(fcinfo, 3, false);
+	arguments.aggregation = ParseAggregation(TextArgument(fcinfo, 4));
+	arguments.brain_key = TextArgument(fcinfo, 5);
+	arguments.filter = TextArgument(fcinfo, 6);
+	arguments.max_distance = PG_ARGISNULL(7) ? INFINITY : PG_GETARG_FLOAT8(7);
+	if (isnan(arguments.max_distance))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_distance must be a number")));
+	CheckNoOptions(fcinfo, 8);
+	return arguments;
+}
+
+/* ---------- once a statement ---------- */
+
+/*
+ * A function in a join is called for each row: what a user is told once a
+ * statement is told at its first call. True when that is now. Two top-level
+ * statements never start at the same microsecond in one session.
+ */
+static bool
+FirstInStatement(TimestampTz *last)
+{
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (*last == now)
+		return false;
+	*last = now;
+	return true;
+}
+
+/* ---------- which run ---------- */
+
+/*
+ * Can a run answer a query? NULL when it can.
+ */
+static Problem *
+FitRun(const Run *run, Relation rel, Oid type, Datum value,
+	   Dataset **dataset, SimilarityQuery *query)
+{
+	Problem    *problem;
+
+	*dataset = ResolveRun(run, rel, &problem);
+	if (*dataset == NULL)
+		return problem;
+	problem = ReadQuery(type, value, &(*dataset)->key, query);
+	if (problem == NULL && !query->is_ids && run->dimensions > 0 &&
+		query->vectors.dim != run->dimensions)
+		problem = MakeProblem(ERRCODE_DATA_EXCEPTION,
+							  psprintf(_("query vector has %d dimensions, brain run \"%s\" has %d"),
+									   query->vectors.dim, run->brain_key, run->dimensions), NULL);
+	return problem;
+}
+
+static void
+RaiseNoRunFits(Search *search, List *runs, Problem *problem)
+{
+	const char *name = DatasetName(RelationGetRelid(search->rel));
+
+	if (runs == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" has no brain run", name),
+				 errhint("Make one: SELECT * FROM brain.compute_similarity('%s', 'my_key').", name)));
+	if (list_length(runs) == 1)
+		(void) UseRun(linitial(runs), search->rel);
+	if (problem)
+		RaiseProblem(problem);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("no brain run of \"%s\" can answer the query", name),
+			 errhint("brain.list_brain_runs() shows their states. Compute one again with overwrite => true.")));
+}
+
+/*
+ * Without a brain key: the first run, in alphabetical order, that can answer.
+ */
+static void
+ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
+{
+	static TimestampTz last_notice = 0;
+	List	   *runs = RunsOfDataset(search->rel);
+	Problem    *first_problem = NULL;
+	int			n_fitting = 0;
+	ListCell   *lc;
+
+	foreach(lc, runs)
+	{
+		Run		   *run = lfirst(lc);
+		Dataset    *dataset;
+		SimilarityQuery as_read;
+		Problem    *problem;
+
+		if (!run->has_index)
+			continue;
+		problem = FitRun(run, search->rel, type, value, &dataset, &as_read);
+		if (problem && first_problem == NULL)
+			first_problem = problem;
+		if (problem || n_fitting++ > 0)
+			continue;
+		search->run = run;
+		search->dataset = dataset;
+		*query = as_read;
+	}
+	if (n_fitting == 0)
+		RaiseNoRunFits(search, runs, first_problem);
+	if (n_fitting > 1 && FirstInStatement(&last_notice))
+		ereport(NOTICE,
+				(errmsg("using brain run \"%s\" of \"%s\", the first of %d that fit",
+						search->run->brain_key, search->dataset->name, n_fitting),
+				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
+}
+
+/*
+ * The hint for who wrote a brain key where the query belongs; else another one.
+ */
+static const char *
+HintBrainKey(Search *search, const char *text, const char *otherwise)
+{
+	if (FindRun(search->rel, text, true) == NULL)
+		return otherwise;
+	return psprintf(_("\"%s\" is a brain key. The query comes second: name the run with brain_key => '%s'."),
+					text, text);
+}
+
+static void
+RaiseQueryProblem(Search *search, Oid type, Datum value, Problem *problem)
+{
+	const char *hint = type == TEXTOID ?
+		HintBrainKey(search, TextDatumGetCString(value), problem->hint) : problem->hint;
+
+	ereport(ERROR,
+			(errcode(problem->sqlstate),
+			 errmsg_internal("%s", problem->message),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/*
+ * Settle the run, its dataset, and what the query means there.
+ */
+static void
+BeginSearch(Search *search, Oid relid, Oid type, Datum value, SimilarityQuery *query)
+{
+	Problem    *problem;
+
+	search->rel = OpenSamples(relid);
+	if (search->arguments.brain_key == NULL)
+	{
+		ChooseRun(search, type, value, query);
+		return;
+	}
+	search->run = FindRun(search->rel, search->arguments.brain_key, false);
+	search->dataset = UseRun(search->run, search->rel);
+	problem = FitRun(search->run, search->rel, type, value, &search->dataset, query);
+	if (problem)
+		RaiseQueryProblem(search, type, value, problem);
+}
+
+/* ---------- the query's vectors ---------- */
+
+typedef struct QueryVectors
+{
+	Search	   *search;
+	float	  **vectors;		/* by position; NULL: not in the index */
+	char	  **ids;			/* canonical */
+	MemoryContext context;
+} QueryVectors;
+
+static void
+KeepQueryVector(IndexReader *reader, int position, EntryState state, void *arg)
+{
+	QueryVectors *kept = arg;
+	Search	   *search = kept->search;
+	MemoryContext old;
+
+	if (state != ENTRY_OK)
+		return;
+	/* a run without a dimension takes that of the first */
+	if (reader->dimensions == 0)
+		reader->dimensions = reader->vector.dim;
+	search->dim = reader->vector.dim;
+	old = MemoryContextSwitchTo(kept->context);
+	kept->vectors[position] = palloc(sizeof(float) * reader->vector.dim);
+	memcpy(kept->vectors[position], reader->vector.values, sizeof(float) * reader->vector.dim);
+	kept->ids[position] = SampleId(&reader->dataset->key, reader->id);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+RaiseUnknownIds(Search *search, const SimilarityQuery *query, float **vectors)
+{
+	const char *hint = HintBrainKey(search, query->id_texts[0], NULL);
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < query->n; i++)
+	{
+		if (vectors[i])
+			continue;
+		if (n < MAX_LISTED_IDS)
+			appendStringInfo(&list, "%s%s", n ? ", " : "", query->id_texts[i]);
+		n++;
+	}
+	if (n > MAX_LISTED_IDS)
+		appendStringInfo(&list, _(", and %d more"), n - MAX_LISTED_IDS);
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg_plural("query id is not in brain run \"%s\" of \"%s\": %s",
+						   "query ids are not in brain run \"%s\" of \"%s\": %s",
+						   n, search->run->brain_key, search->dataset->name, list.data),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/*
+ * The vectors of the samples that are the query.
+ */
+static void
+FetchQueryVectors(Search *search, const SimilarityQuery *query)
+{
+	QueryVectors kept = {.search = search};
+
+	kept.vectors = palloc0(sizeof(float *) * query->n);
+	kept.ids = palloc0(sizeof(char *) * query->n);
+	kept.context = CurrentMemoryContext;
+	ReadEntriesOfIds(&search->reader, query, KeepQueryVector, &kept);
+	for (int i = 0; i < query->n; i++)
+	{
+		if (kept.vectors[i] == NULL)
+			RaiseUnknownIds(search, query, kept.vectors);
+	}
+
+	search->vectors = MemoryContextAllocHuge(CurrentMemoryContext,
+											 mul_size(sizeof(float) * search->dim, query->n));
+	for (int i = 0; i < query->n; i++)
+	{
+		memcpy(search->vectors + (Size) i * search->dim, kept.vectors[i],
+			   sizeof(float) * search->dim);
+		pfree(kept.vectors[i]);
+	}
+	if (query->n == 1)
+		search->query_id = kept.ids[0];
+}
+
+/*
+ * Average the query vectors: summed in double, rounded to float32 as every
+ * vector is.
+ */
+static void
+AverageVectors(Search *search)
+{
+	for (int j = 0; j < search->dim; j++)
+	{
+		double		sum = 0;
+
+		for (int i = 0; i < search->n; i++)
+			sum += search->vectors[(Size) i * search->dim + j];
+		search->vectors[j] = (float) (sum / search->n);
+	}
+	search->n = 1;
+}
+
+static void
+PrepareQuery(Search *search, const SimilarityQuery *query)
+{
+	search->n = query->n;
+	if (query->is_ids)
+		FetchQueryVectors(search, query);
+	else
+	{
+		search->vectors = query->vectors.values;
+		search->dim = query->vectors.dim;
+	}
+	search->reader.dimensions = search->dim;
+	if (search->n > 1 && search->arguments.aggregation == AGGREGATE_MEAN)
+		AverageVectors(search);
+
+	search->squared_norms = palloc(sizeof(double) * search->n);
+	for (int i = 0; i < search->n; i++)
+	{
+		search->squared_norms[i] = SquaredNorm(search->vectors + (Size) i * search->dim, search->dim);
+		if (search->run->metric == METRIC_COSINE && search->squared_norms[i] == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("query vector is the zero vector, which has no cosine")));
+	}
+}
+
+/* ---------- the scan ---------- */
+
+static double
+AggregateDistance(const Search *search, const float *vector)
+{
+	Metric		metric = search->run->metric;
+	Aggregation aggregation = search->arguments.aggregation;
+	double		squared_norm = metric == METRIC_COSINE ? SquaredNorm(vector, search->dim) : 0;
+	double		result = 0;
+
+	for (int i = 0; i < search->n; i++)
+	{
+		double		distance = Distance(metric, search->vectors + (Size) i * search->dim,
+										search->squared_norms[i], vector, squared_norm,
+										search->dim);
+
+		if (i == 0)
+			result = distance;
+		else if (aggregation == AGGREGATE_POST_MIN)
+			result = Min(result, distance);
+		else if (aggregation == AGGREGATE_POST_MAX)
+			result = Max(result, distance);
+		else
+			result += distance;
+	}
+	if (search->n > 1 && aggregation == AGGREGATE_POST_MEAN)
+		result /= search->n;
+	return result;
+}
+
+static void
+LeaveOut(Search *search)
+{
+	if (search->left_out++ > 0)
+		return;
+	search->first_problem = MemoryContextStrdup(search->nearest.context,
+												EntryProblem(&search->reader));
+}
+
+static void
+ScoreSample(TupleTableSlot *slot, void *arg)
+{
+	Search	   *search = arg;
+	IndexReader *reader = &search->reader;
+	EntryState	state = ReadEntry(reader, slot, 1);
+	double		distance;
+	char	   *id;
+
+	if (state == ENTRY_BAD)
+		LeaveOut(search);
+	if (state != ENTRY_OK)
+		return;
+	distance = AggregateDistance(search, reader->vector.values);
+	if (distance > search->arguments.max_distance ||
+		!NearestWants(&search->nearest, distance))
+		return;
+	id = SampleId(&search->dataset->key, reader->id);
+	AddNearest(&search->nearest, distance, id,
+			   distance == 0 && search->run->metric != METRIC_DOTPRODUCT &&
+			   search->query_id && strcmp(id, search->query_id) == 0);
+}
+
+static void
+WarnOfLeftOut(Search *search)
+{
+	static TimestampTz last_warning = 0;
+
+	if (search->left_out == 0 || !FirstInStatement(&last_warning))
+		return;
+	ereport(WARNING,
+			(errmsg_plural("%lld sample was left out of the search",
+						   "%lld samples were left out of the search",
+						   (unsigned long) search->left_out, (long long) search->left_out),
+			 errdetail_internal("%s%s", search->left_out > 1 ? _("One of them: ") : "",
+								search->first_problem)));
+}
+
+static int
+CompareIds(const void *a, const void *b)
+{
+	CHECK_FOR_INTERRUPTS();
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/*
+ * Error 21000 for an id that is found twice, as only views and foreign tables
+ * can have it.
+ */
+static void
+CheckDuplicates(Search *search)
+{
+	int64		n = search->nearest.n;
+	char	  **ids;
+
+	if (DatasetIsTable(search->rel) || n == 0)
+		return;
+	ids = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * n);
+	for (int64 i = 0; i < n; i++)
+		ids[i] = search->nearest.items[i].id;
+	qsort(ids, n, sizeof(char *), CompareIds);
+	for (int64 i = 1; i < n; i++)
+	{
+		if (strcmp(ids[i - 1], ids[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_CARDINALITY_VIOLATION),
+					 errmsg("sample id \"%s\" is not unique in \"%s\"",
+							ids[i], search->dataset->name),
+					 errhint("Each row of a dataset is one sample with an id of its own.")));
+	}
+	pfree(ids);
+}
+
+/*
+ * Search: afterwards search->nearest is in order. The dataset stays open.
+ */
+static void
+RunSearch(Search *search, Oid relid, Oid type, Datum value)
+{
+	SimilarityQuery query;
+	SampleQuery scan = {.read = ScoreSample, .arg = search};
+
+	BeginSearch(search, relid, type, value, &query);
+	OpenIndexReader(&search->reader, search->run, search->dataset);
+	PrepareQuery(search, &query);
+	InitNearest(&search->nearest, search->arguments.k, search->arguments.reverse);
+	scan.targets = search->reader.targets;
+	scan.filter = search->arguments.filter;
+	ReadSamples(search->dataset, &scan);
+	CloseIndexReader(&search->reader);
+	SortNearest(&search->nearest);
+	CheckDuplicates(search);
+	WarnOfLeftOut(search);
+}
+
+/* ---------- SQL ---------- */
+
+/*
+ * SQL: brain.sort_by_similarity(samples regclass, query text or "any", k
+ * integer, reverse boolean, aggregation text, brain_key text, filter text,
+ * max_distance double precision, options jsonb) returns table (rank integer,
+ * sample_id text, label_id text, distance double precision, score double
+ * precision).
+ *
+ * Errors: 42704 no such run; 55000 it cannot be used; P0002 ids that are not in
+ * it; 22P02 a query that is neither id nor vector; 22000, 22003, 22004, 2202E,
+ * 54000 a bad query vector; 22023 other arguments; 21000 an id twice; those of
+ * a query with the caller's filter.
+ */
+Datum
+brain_sort_by_similarity(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Search		search = {0};
+
+	RequireArgument(fcinfo, 0, "samples");
+	search.arguments = ReadArguments(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	RunSearch(&search, PG_GETARG_OID(0), get_fn_expr_argtype(fcinfo->flinfo, 1),
+			  PG_GETARG_DATUM(1));
+	for (int64 i = 0; i < search.nearest.n; i++)
+	{
+		Neighbor   *neighbor = &search.nearest.items[i];
+		Datum		values[5];
+		bool		nulls[5] = {false, false, true, false, false};
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = Int32GetDatum((int32) (i + 1));
+		values[1] = CStringGetTextDatum(neighbor->id);
+		values[2] = (Datum) 0;
+		values[3] = Float8GetDatum(neighbor->distance);
+		values[4] = Float8GetDatum(ScoreOfDistance(search.run->metric, neighbor->distance));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		pfree(DatumGetPointer(values[1]));
+	}
+	relation_close(search.rel, NoLock);
+	return (Datum) 0;
+}
+
+typedef struct RowFetch
+{
+	Datum	   *rows;
+	bool	   *found;
+	MemoryContext context;
+} RowFetch;
+
+static void
+KeepRow(TupleTableSlot *slot, void *arg)
+{
+	RowFetch   *fetch = arg;
+	int			position = PositionOfSlot(slot);
+	MemoryContext old = MemoryContextSwitchTo(fetch->context);
+	bool		isnull;
+
+	fetch->rows[position] = datumCopy(slot_getattr(slot, 2, &isnull), false, -1);
+	fetch->found[position] = !isnull;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Put n neighbours with their rows into the result, from the given rank on.
+ */
+static void
+PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
+{
+	SampleKey  *key = &search->dataset->key;
+	RowFetch	fetch = {palloc(sizeof(Datum) * n), palloc0(sizeof(bool) * n), CurrentMemoryContext};
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!ParseSampleId(key, search->nearest.items[first + i].id, &ids[i]))
+			elog(ERROR, "sample id \"%s\" is not of its own type", search->nearest.items[first + i].id);
+	}
+	/* the cast keeps a select list from expanding the row into its columns */
+	ReadSamplesOfIds(search->dataset,
+					 psprintf("(%s.*)::%s", search->dataset->alias, search->dataset->from),
+					 n, ids, KeepRow, &fetch);
+	for (int i = 0; i < n; i++)
+	{
+		Neighbor   *neighbor = &search->nearest.items[first + i];
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, !fetch.found[i]};
+
+		values[0] = Int32GetDatum((int32) (first + i + 1));
+		values[1] = Float8GetDatum(neighbor->distance);
+		values[2] = Float8GetDatum(ScoreOfDistance(search->run->metric, neighbor->distance));
+		values[3] = fetch.rows[i];
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/*
+ * The dataset that a row type belongs to. Error 42809 for other types.
+ */
+static Oid
+DatasetOfRowType(Oid type)
+{
+	Oid			relid = typeOrDomainTypeRelid(type);
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not the row type of a table or view", format_type_be(type)),
+				 errhint("Name the dataset by a NULL of its row type: NULL::images.")));
+	return relid;
+}
+
+/*
+ * SQL: brain.similar_samples(samples anyelement, query text or "any", …) returns
+ * setof record (rank integer, distance double precision, score double precision,
+ * sample anyelement). As sort_by_similarity(); the first argument only names
+ * the dataset by its row type.
+ */
+Datum
+brain_similar_samples(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Search		search = {0};
+	MemoryContext context;
+
+	search.arguments = ReadArguments(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	RunSearch(&search, DatasetOfRowType(get_fn_expr_argtype(fcinfo->flinfo, 0)),
+			  get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1));
+	context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain rows", ALLOCSET_DEFAULT_SIZES);
+	for (int64 first = 0; first < search.nearest.n; first += ROWS_PER_FETCH)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		PutRows(&search, first, (int) Min(ROWS_PER_FETCH, search.nearest.n - first), rsinfo);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	relation_close(search.rel, NoLock);
+	return (Datum) 0;
+}
+
+/* ---------- planner support ---------- */
+
+/*
+ * What the system catalog estimates of a search's dataset; false when it is not
+ * known at planning.
+ */
+static bool
+EstimateDataset(FuncExpr *call, double *rows, double *pages)
+{
+	Node	   *samples = linitial(call->args);
+	Oid			relid;
+	HeapTuple	tuple;
+	Form_pg_class form;
+
+	if (exprType(samples) != REGCLASSOID)
+		relid = typeOrDomainTypeRelid(exprType(samples));
+	else if (IsA(samples, Const) && !((Const *) samples)->constisnull)
+		relid = DatumGetObjectId(((Const *) samples)->constvalue);
+	else
+		return false;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	*rows = form->reltuples;
+	*pages = form->relpages;
+	ReleaseSysCache(tuple);
+	return *rows >= 0;
+}
+
+/*
+ * Rows: k, but not more than there are.
+ */
+static Node *
+EstimateRows(SupportRequestRows *request)
+{
+	FuncExpr   *call = (FuncExpr *) request->node;
+	Node	   *k;
+	double		rows;
+	double		pages;
+	bool		known;
+
+	if (!IsA(call, FuncExpr) || list_length(call->args) < 3)
+		return NULL;
+	k = lthird(call->args);
+	if (!IsA(k, Const))
+		return NULL;
+	known = EstimateDataset(call, &rows, &pages);
+	if (((Const *) k)->constisnull)
+	{
+		if (!known)
+			return NULL;
+		request->rows = Max(rows, 1);
+		return (Node *) request;
+	}
+	request->rows = Max(DatumGetInt32(((Const *) k)->constvalue), 1);
+	if (known && rows >= 1)
+		request->rows = Min(request->rows, rows);
+	return (Node *) request;
+}
+
+/*
+ * Cost: the dataset is read as a sequential scan reads it, and a distance is
+ * some hundred operators a row. All of it before the first row comes.
+ */
+static Node *
+EstimateCost(SupportRequestCost *request)
+{
+	FuncExpr   *call = (FuncExpr *) request->node;
+	double		rows;
+	double		pages;
+
+	if (call == NULL || !IsA(call, FuncExpr) || !EstimateDataset(call, &rows, &pages))
+		return NULL;
+	request->startup = 0;
+	request->per_tuple = pages * seq_page_cost + rows * (cpu_tuple_cost + 100 * cpu_operator_cost);
+	return (Node *) request;
+}
+
+/*
+ * SQL: brain._search_support(internal) returns internal
+ */
+Datum
+brain_search_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node	   *answer = NULL;
+
+	if (IsA(request, SupportRequestRows))
+		answer = EstimateRows((SupportRequestRows *) request);
+	else if (IsA(request, SupportRequestCost))
+		answer = EstimateCost((SupportRequestCost *) request);
+	PG_RETURN_POINTER(answer);
+}
