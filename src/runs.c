@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(brain_delete_brain_run);
 PG_FUNCTION_INFO_V1(brain_delete_brain_runs);
 PG_FUNCTION_INFO_V1(brain_cleanup);
 
-static void RaiseNoSuchRun(Oid relid, const char *brain_key) pg_attribute_noreturn();
+pg_noreturn static void RaiseNoSuchRun(Oid relid, const char *brain_key);
 
 static void
 RaiseNoSuchRun(Oid relid, const char *brain_key)

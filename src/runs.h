@@ -19,6 +19,6 @@ extern void BeginWrite(const char *function);
 extern void EndWrite(void);
 extern void LockRuns(Relation rel, LOCKMODE mode);
 extern void RequireOwner(Relation rel);
-extern void RaiseDuplicateRun(Relation rel, const char *brain_key) pg_attribute_noreturn();
+pg_noreturn extern void RaiseDuplicateRun(Relation rel, const char *brain_key);
 
 #endif							/* BRAIN_RUNS_H */

@@ -27,6 +27,9 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
 #include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
@@ -449,7 +452,7 @@ SampleId(SampleKey *key, Datum value)
 static bool
 TryInput(SampleKey *key, char *text, Datum *value)
 {
-	ErrorSaveContext errors = {T_ErrorSaveContext};
+	ErrorSaveContext errors = {.type = T_ErrorSaveContext};
 	FmgrInfo	input;
 
 	fmgr_info(key->input, &input);

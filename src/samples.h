@@ -9,6 +9,7 @@
 #include "nodes/params.h"
 #include "utils/relcache.h"
 
+#include "compat.h"
 #include "vectors.h"
 
 /*
@@ -71,7 +72,7 @@ typedef struct SampleQuery
 } SampleQuery;
 
 extern Problem *MakeProblem(int sqlstate, char *message, const char *hint);
-extern void RaiseProblem(const Problem *problem) pg_attribute_noreturn();
+pg_noreturn extern void RaiseProblem(const Problem *problem);
 
 extern Problem *CheckDataset(Relation rel);
 extern Problem *CheckKeyColumn(Relation rel, AttrNumber attno);
