@@ -401,7 +401,6 @@ InsertRun(const Run *run)
 {
 	UpdateRun(run);
 	BindRun(run);
-	CommandCounterIncrement();
 }
 
 void
@@ -425,7 +424,6 @@ DeleteRun(const Run *run)
 	DeleteEmbeddings(run);
 	WriteRow("_run_bindings", "_run_bindings_pkey", run, NULL);
 	WriteRow("_runs", "_runs_pkey", run, NULL);
-	CommandCounterIncrement();
 }
 
 /* ---------- brain.embeddings ---------- */

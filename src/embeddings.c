@@ -566,7 +566,6 @@ SettleRun(IndexChange *change, int dimensions)
 	run->dimensions = dimensions;
 	run->has_index = true;
 	UpdateRun(run);
-	CommandCounterIncrement();
 	change->run = run;
 }
 

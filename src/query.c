@@ -70,13 +70,7 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 static Problem *
 ReadId(Oid type, Datum value, SampleKey *key, Datum *id, char **text)
 {
-	Oid			output;
-	bool		is_varlena;
-	int			nest_level = PinSettings();
-
-	getTypeOutputInfo(type, &output, &is_varlena);
-	*text = OidOutputFunctionCall(output, value);
-	UnpinSettings(nest_level);
+	*text = CanonicalText(type, value);
 	if (getBaseType(type) == key->type)
 	{
 		*id = value;
@@ -199,8 +193,6 @@ ReadAnyQuery(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 {
 	Oid			base = getBaseType(type);
 	VectorFormat format;
-	Oid			output;
-	bool		is_varlena;
 
 	/* a literal without a type reaches "any" as a C string */
 	if (type == UNKNOWNOID)
@@ -211,10 +203,7 @@ ReadAnyQuery(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 		return ReadId(base, value, key, &query->ids[0], &query->id_texts[0]);
 	}
 	if (IsTextLike(base))
-	{
-		getTypeOutputInfo(base, &output, &is_varlena);
-		return ReadText(OidOutputFunctionCall(output, value), key, query);
-	}
+		return ReadText(CanonicalText(base, value), key, query);
 	if (OidIsValid(get_element_type(base)))
 		return ReadArrayQuery(base, value, key, query);
 	if (VectorFormatOfType(base, &format))

@@ -62,7 +62,9 @@ RaiseDuplicateRun(Relation rel, const char *brain_key)
 
 /*
  * Open a dataset for reading, locked until the end of the transaction as any
- * query would. The OID may be anything that a user wrote as regclass.
+ * query would. The OID may be anything that a user wrote as regclass. Error
+ * 42501 when the caller may read nothing of it: whether it has a run is then
+ * none of his business either.
  */
 Relation
 OpenSamples(Oid relid)
@@ -73,6 +75,10 @@ OpenSamples(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
 	return rel;
 }
 
@@ -260,10 +266,14 @@ BeginWrite(const char *function)
 	PushActiveSnapshot(GetLatestSnapshot());
 }
 
+/*
+ * And what it ends with: what it wrote is seen by the rest of the statement.
+ */
 void
 EndWrite(void)
 {
 	PopActiveSnapshot();
+	CommandCounterIncrement();
 }
 
 /*

@@ -447,6 +447,26 @@ SampleId(SampleKey *key, Datum value)
 	return text;
 }
 
+/*
+ * The canonical text of a value of any type.
+ */
+char *
+CanonicalText(Oid type, Datum value)
+{
+	Oid			output;
+	bool		is_varlena;
+	char	   *text;
+	int			nest_level;
+
+	getTypeOutputInfo(type, &output, &is_varlena);
+	if (HasFixedText(type))
+		return OidOutputFunctionCall(output, value);
+	nest_level = PinSettings();
+	text = OidOutputFunctionCall(output, value);
+	UnpinSettings(nest_level);
+	return text;
+}
+
 #if PG_VERSION_NUM >= 160000
 
 static bool

@@ -85,6 +85,7 @@ extern char *DatasetName(Oid relid);
 
 extern Dataset *OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno);
 extern char *SampleId(SampleKey *key, Datum value);
+extern char *CanonicalText(Oid type, Datum value);
 extern bool ParseSampleId(SampleKey *key, const char *text, Datum *value);
 extern void ReadSamples(const Dataset *dataset, const SampleQuery *query);
 extern void CheckUniqueIds(Dataset *dataset);

@@ -149,15 +149,10 @@ FirstInStatement(TimestampTz *last)
  * Can a run answer a query? NULL when it can.
  */
 static Problem *
-FitRun(const Run *run, Relation rel, Oid type, Datum value,
-	   Dataset **dataset, SimilarityQuery *query)
+FitQuery(const Run *run, Dataset *dataset, Oid type, Datum value, SimilarityQuery *query)
 {
-	Problem    *problem;
+	Problem    *problem = ReadQuery(type, value, &dataset->key, query);
 
-	*dataset = ResolveRun(run, rel, &problem);
-	if (*dataset == NULL)
-		return problem;
-	problem = ReadQuery(type, value, &(*dataset)->key, query);
 	if (problem == NULL && !query->is_ids && run->dimensions > 0 &&
 		query->vectors.dim != run->dimensions)
 		problem = MakeProblem(ERRCODE_DATA_EXCEPTION,
@@ -201,13 +196,15 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 	foreach(lc, runs)
 	{
 		Run		   *run = lfirst(lc);
-		Dataset    *dataset;
 		SimilarityQuery as_read;
 		Problem    *problem;
+		Dataset    *dataset;
 
 		if (!run->has_index)
 			continue;
-		problem = FitRun(run, search->rel, type, value, &dataset, &as_read);
+		dataset = ResolveRun(run, search->rel, &problem);
+		if (dataset)
+			problem = FitQuery(run, dataset, type, value, &as_read);
 		if (problem && first_problem == NULL)
 			first_problem = problem;
 		if (problem || n_fitting++ > 0)
@@ -265,7 +262,7 @@ BeginSearch(Search *search, Oid relid, Oid type, Datum value, SimilarityQuery *q
 	}
 	search->run = FindRun(search->rel, search->arguments.brain_key, false);
 	search->dataset = UseRun(search->run, search->rel);
-	problem = FitRun(search->run, search->rel, type, value, &search->dataset, query);
+	problem = FitQuery(search->run, search->dataset, type, value, query);
 	if (problem)
 		RaiseQueryProblem(search, type, value, problem);
 }
@@ -367,6 +364,7 @@ AverageVectors(Search *search)
 	{
 		double		sum = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < search->n; i++)
 			sum += search->vectors[(Size) i * search->dim + j];
 		search->vectors[j] = (float) (sum / search->n);
@@ -416,6 +414,7 @@ AggregateDistance(const Search *search, const float *vector)
 										search->squared_norms[i], vector, squared_norm,
 										search->dim);
 
+		CHECK_FOR_INTERRUPTS();
 		if (i == 0)
 			result = distance;
 		else if (aggregation == AGGREGATE_POST_MIN)
