@@ -429,11 +429,12 @@ CREATE FUNCTION brain._on_drop() RETURNS event_trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'brain_on_drop';
 COMMENT ON FUNCTION brain._on_drop() IS 'deletes the brain runs of dropped datasets (internal)';
 
+-- ALTER INDEX: it renames tables too.
 CREATE EVENT TRIGGER milvus_brain_on_ddl_start ON ddl_command_start
-	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA')
+	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA')
 	EXECUTE FUNCTION brain._on_ddl_start();
 CREATE EVENT TRIGGER milvus_brain_on_ddl_end ON ddl_command_end
-	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA')
+	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA')
 	EXECUTE FUNCTION brain._on_ddl_end();
 CREATE EVENT TRIGGER milvus_brain_on_drop ON sql_drop
 	EXECUTE FUNCTION brain._on_drop();
