@@ -194,6 +194,7 @@ typedef struct IndexChange
 	SimilarityQuery ids;
 	EntryState *states;			/* by position */
 	char	  **canonical;		/* by position; NULL: not in the dataset */
+	bool	   *repeated;		/* by position: an earlier one has the same id */
 	MemoryContext context;
 } IndexChange;
 
@@ -219,6 +220,48 @@ RequireUpdate(Relation rel)
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, get_relkind_objtype(rel->rd_rel->relkind),
 					   RelationGetRelationName(rel));
+}
+
+static int
+ComparePositions(const void *a, const void *b, void *canonical)
+{
+	int			x = *(const int *) a;
+	int			y = *(const int *) b;
+	int			order = strcmp(((char **) canonical)[x], ((char **) canonical)[y]);
+
+	CHECK_FOR_INTERRUPTS();
+	return order ? order : (x > y) - (x < y);
+}
+
+/*
+ * Find the ids that come more than once in the call.
+ */
+static void
+FindRepeated(IndexChange *change)
+{
+	int		   *positions = palloc(sizeof(int) * Max(change->ids.n, 1));
+	int			n = 0;
+
+	change->repeated = palloc0(sizeof(bool) * Max(change->ids.n, 1));
+	for (int i = 0; i < change->ids.n; i++)
+	{
+		if (change->canonical[i])
+			positions[n++] = i;
+	}
+	qsort_arg(positions, n, sizeof(int), ComparePositions, change->canonical);
+	for (int i = 1; i < n; i++)
+		change->repeated[positions[i]] =
+			strcmp(change->canonical[positions[i - 1]], change->canonical[positions[i]]) == 0;
+	pfree(positions);
+}
+
+/*
+ * Was an embedding there when the turn came to this id?
+ */
+static bool
+Existed(const IndexChange *change, int position)
+{
+	return change->states[position] != ENTRY_MISSING || change->repeated[position];
 }
 
 /*
@@ -253,6 +296,7 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	OpenIndexReader(&reader, change->run, change->dataset);
 	ReadEntriesOfIds(&reader, &change->ids, KeepState, change);
 	CloseIndexReader(&reader);
+	FindRepeated(change);
 }
 
 static void
@@ -519,7 +563,7 @@ RefuseExisting(const IndexChange *change, bool overwrite, bool allow_existing)
 		return;
 	for (int i = 0; i < change->ids.n; i++)
 	{
-		if (change->states[i] != ENTRY_MISSING && n++ == 0)
+		if (Existed(change, i) && n++ == 0)
 			example = change->ids.id_texts[i];
 	}
 	if (n > 0)
@@ -531,17 +575,33 @@ RefuseExisting(const IndexChange *change, bool overwrite, bool allow_existing)
 							   change->dataset->name, example)));
 }
 
+static void
+WarnOfExisting(const IndexChange *change, int64 n, bool overwrite)
+{
+	const char *brain_key = change->run->brain_key;
+	const char *name = change->dataset->name;
+
+	if (n == 0)
+		return;
+	ereport(WARNING,
+			(overwrite ?
+			 errmsg_plural("overwriting %lld id that already exists in brain run \"%s\" of \"%s\"",
+						   "overwriting %lld ids that already exist in brain run \"%s\" of \"%s\"",
+						   (unsigned long) n, (long long) n, brain_key, name) :
+			 errmsg_plural("skipping %lld id that already exists in brain run \"%s\" of \"%s\"",
+						   "skipping %lld ids that already exist in brain run \"%s\" of \"%s\"",
+						   (unsigned long) n, (long long) n, brain_key, name)));
+}
+
 static StoreResult
 AddOne(IndexChange *change, int position, NewEmbeddings *new, bool overwrite)
 {
-	bool		existed = change->states[position] != ENTRY_MISSING;
-
 	if (change->run->embeddings_field == NULL)
 		return StoreEmbedding(change->run, change->canonical[position],
 							  &new->vectors[position], overwrite);
 	if (!UpdateColumn(change, position, new->type, new->values[position], !overwrite))
 		return STORED_NOT;
-	return existed ? STORED_OVER : STORED_NEW;
+	return Existed(change, position) ? STORED_OVER : STORED_NEW;
 }
 
 /*
@@ -613,11 +673,8 @@ brain_add_to_index(PG_FUNCTION_ARGS)
 		counts[AddOne(&change, i, &new, overwrite)]++;
 	}
 	n_existing = counts[STORED_OVER] + counts[STORED_NOT];
-	if (n_existing > 0 && BoolArgument(fcinfo, 6, false))
-		ereport(WARNING,
-				(errmsg(overwrite ? "overwriting %lld ids that already exist in brain run \"%s\"" :
-						"skipping %lld ids that already exist in brain run \"%s\"",
-						(long long) n_existing, change.run->brain_key)));
+	if (BoolArgument(fcinfo, 6, false))
+		WarnOfExisting(&change, n_existing, overwrite);
 	EndIndexChange(&change);
 	PG_RETURN_DATUM(CountsResult(fcinfo, 3, counts));
 }

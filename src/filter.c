@@ -84,15 +84,37 @@ IsBareSelect(SelectStmt *select)
 }
 
 /*
+ * The expression of a statement that is SELECT and one expression; else NULL.
+ */
+static Node *
+ParseSelectedExpression(const char *statement)
+{
+	FilterErrorContext context;
+	List	   *parsed;
+	SelectStmt *select;
+	ResTarget  *target;
+
+	PushFilterErrorContext(&context, statement);
+	parsed = raw_parser(statement, RAW_PARSE_DEFAULT);
+	PopFilterErrorContext(&context);
+
+	if (list_length(parsed) != 1 || !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
+		return NULL;
+	select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+	if (!IsBareSelect(select))
+		return NULL;
+	target = linitial_node(ResTarget, select->targetList);
+	return target->name == NULL && target->indirection == NIL ? target->val : NULL;
+}
+
+/*
  * The raw parse tree of a text that must be one expression and nothing else.
  * Errors: 42601 when it is not, 54000 when it is too long.
  */
 Node *
 ParseExpressionText(const char *text)
 {
-	FilterErrorContext context;
-	char	   *statement;
-	List	   *parsed;
+	Node	   *expression;
 
 	if (strlen(text) > MAX_FILTER_LENGTH)
 		ereport(ERROR,
@@ -100,27 +122,19 @@ ParseExpressionText(const char *text)
 				 errmsg("filter is too long"),
 				 errdetail("At most %d bytes are allowed.", MAX_FILTER_LENGTH)));
 
-	statement = psprintf("SELECT %s", text);
-	PushFilterErrorContext(&context, statement);
-	parsed = raw_parser(statement, RAW_PARSE_DEFAULT);
-	PopFilterErrorContext(&context);
-
-	if (list_length(parsed) == 1 && IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
-	{
-		SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
-
-		if (IsBareSelect(select))
-		{
-			ResTarget  *target = linitial_node(ResTarget, select->targetList);
-
-			if (target->name == NULL && target->indirection == NIL)
-				return target->val;
-		}
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("filter is not one expression"),
-			 errhint("Give a condition on the dataset's row, such as \"split = 'train'\", without WHERE.")));
+	/*
+	 * Alone, the text shows whether it is balanced; in parentheses, that it is
+	 * no more than an expression: SELECT ALL true leaves no trace of ALL.
+	 */
+	expression = ParseSelectedExpression(psprintf("SELECT %s", text));
+	if (expression)
+		expression = ParseSelectedExpression(psprintf("SELECT (\n%s\n)", text));
+	if (expression == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("filter is not one expression"),
+				 errhint("Give a condition on the dataset's row, such as \"split = 'train'\", without WHERE.")));
+	return expression;
 }
 
 /*
@@ -137,7 +151,7 @@ ParseRunFilter(Relation rel, const char *text)
 	FilterErrorContext context;
 	Node	   *filter;
 
-	pstate->p_sourcetext = psprintf("SELECT %s", text);
+	pstate->p_sourcetext = psprintf("SELECT (\n%s\n)", text);
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
 	addNSItemToQuery(pstate, item, true, true, true);
 

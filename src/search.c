@@ -161,8 +161,32 @@ FitQuery(const Run *run, Dataset *dataset, Oid type, Datum value, SimilarityQuer
 	return problem;
 }
 
+/*
+ * The hint for who wrote a brain key where the query belongs; else another one.
+ */
+static const char *
+HintBrainKey(Search *search, const char *text, const char *otherwise)
+{
+	if (FindRun(search->rel, text, true) == NULL)
+		return otherwise;
+	return psprintf(_("\"%s\" is a brain key. The query comes second: name the run with brain_key => '%s'."),
+					text, text);
+}
+
 static void
-RaiseNoRunFits(Search *search, List *runs, Problem *problem)
+RaiseQueryProblem(Search *search, Oid type, Datum value, Problem *problem)
+{
+	const char *hint = type == TEXTOID ?
+		HintBrainKey(search, TextDatumGetCString(value), problem->hint) : problem->hint;
+
+	ereport(ERROR,
+			(errcode(problem->sqlstate),
+			 errmsg_internal("%s", problem->message),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+static void
+RaiseNoRunFits(Search *search, Oid type, Datum value, List *runs, Problem *problem)
 {
 	const char *name = DatasetName(RelationGetRelid(search->rel));
 
@@ -174,7 +198,7 @@ RaiseNoRunFits(Search *search, List *runs, Problem *problem)
 	if (list_length(runs) == 1)
 		(void) UseRun(linitial(runs), search->rel);
 	if (problem)
-		RaiseProblem(problem);
+		RaiseQueryProblem(search, type, value, problem);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("no brain run of \"%s\" can answer the query", name),
@@ -214,36 +238,12 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 		*query = as_read;
 	}
 	if (n_fitting == 0)
-		RaiseNoRunFits(search, runs, first_problem);
+		RaiseNoRunFits(search, type, value, runs, first_problem);
 	if (n_fitting > 1 && FirstInStatement(&last_notice))
 		ereport(NOTICE,
 				(errmsg("using brain run \"%s\" of \"%s\", the first of %d that fit",
 						search->run->brain_key, search->dataset->name, n_fitting),
 				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
-}
-
-/*
- * The hint for who wrote a brain key where the query belongs; else another one.
- */
-static const char *
-HintBrainKey(Search *search, const char *text, const char *otherwise)
-{
-	if (FindRun(search->rel, text, true) == NULL)
-		return otherwise;
-	return psprintf(_("\"%s\" is a brain key. The query comes second: name the run with brain_key => '%s'."),
-					text, text);
-}
-
-static void
-RaiseQueryProblem(Search *search, Oid type, Datum value, Problem *problem)
-{
-	const char *hint = type == TEXTOID ?
-		HintBrainKey(search, TextDatumGetCString(value), problem->hint) : problem->hint;
-
-	ereport(ERROR,
-			(errcode(problem->sqlstate),
-			 errmsg_internal("%s", problem->message),
-			 hint ? errhint("%s", hint) : 0));
 }
 
 /*
