@@ -401,18 +401,17 @@ PrepareQuery(Search *search, const SimilarityQuery *query)
 /* ---------- the scan ---------- */
 
 static double
-AggregateDistance(const Search *search, const float *vector)
+AggregateDistance(const Search *search, const VectorBuffer *vector)
 {
 	Metric		metric = search->run->metric;
 	Aggregation aggregation = search->arguments.aggregation;
-	double		squared_norm = metric == METRIC_COSINE ? SquaredNorm(vector, search->dim) : 0;
 	double		result = 0;
 
 	for (int i = 0; i < search->n; i++)
 	{
 		double		distance = Distance(metric, search->vectors + (Size) i * search->dim,
-										search->squared_norms[i], vector, squared_norm,
-										search->dim);
+										search->squared_norms[i], vector->values,
+										vector->squared_norm, search->dim);
 
 		CHECK_FOR_INTERRUPTS();
 		if (i == 0)
@@ -451,7 +450,7 @@ ScoreSample(TupleTableSlot *slot, void *arg)
 		LeaveOut(search);
 	if (state != ENTRY_OK)
 		return;
-	distance = AggregateDistance(search, reader->vector.values);
+	distance = AggregateDistance(search, &reader->vector);
 	if (distance > search->arguments.max_distance ||
 		!NearestWants(&search->nearest, distance))
 		return;

@@ -51,6 +51,7 @@ typedef struct VectorBuffer
 	float	   *values;
 	int			dim;
 	int			capacity;
+	double		squared_norm;	/* set by CheckVector for cosine */
 	MemoryContext context;		/* owns values */
 } VectorBuffer;
 
@@ -62,7 +63,7 @@ extern void InitVectorBuffer(VectorBuffer *buffer);
 extern VectorFailure ReadVector(VectorFormat format, Datum value, VectorBuffer *buffer);
 extern VectorFailure ReadVectors(VectorFormat format, Datum value, VectorBuffer *buffer, int *count);
 extern bool ParseVectorsText(const char *text, VectorBuffer *buffer, int *count, VectorFailure *failure);
-extern VectorFailure CheckVector(const VectorBuffer *buffer, Metric metric, int dimensions);
+extern VectorFailure CheckVector(VectorBuffer *buffer, Metric metric, int dimensions);
 
 extern int	VectorFailureSqlState(VectorFailure failure);
 extern char *VectorFailureText(VectorFailure failure, int dim, int dimensions);

@@ -95,8 +95,8 @@ DotProduct(const float *a, const float *b, int dim)
 	for (; i + LANES <= dim; i += LANES)
 		for (int j = 0; j < LANES; j++)
 			lane[j] += (double) a[i + j] * (double) b[i + j];
-	for (int j = 0; i < dim; i++, j++)
-		lane[j] += (double) a[i] * (double) b[i];
+	for (; i < dim; i++)
+		lane[i % LANES] += (double) a[i] * (double) b[i];
 	return SumLanes(lane);
 }
 
@@ -113,11 +113,11 @@ SquaredDifference(const float *a, const float *b, int dim)
 
 			lane[j] += d * d;
 		}
-	for (int j = 0; i < dim; i++, j++)
+	for (; i < dim; i++)
 	{
 		double		d = (double) a[i] - (double) b[i];
 
-		lane[j] += d * d;
+		lane[i % LANES] += d * d;
 	}
 	return SumLanes(lane);
 }
