@@ -294,7 +294,12 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 	*dataset = OpenDataset(rel, run->id_attno, run->embeddings_attno);
 	if (filter)
 	{
+		SavedUser	saved;
+
 		(*dataset)->filter = ParseRunFilter(rel, filter);
+		BeginAsOwner(rel, &saved);
+		CheckRunFilter((*dataset)->filter);
+		EndAsOwner(&saved);
 		run->filter = RunFilterText((*dataset)->filter, rel);
 		run->filter_tree = nodeToString((*dataset)->filter);
 	}
@@ -323,22 +328,17 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 }
 
 /*
- * Read and check a run's embeddings as the dataset's owner: a superuser who
- * computes for somebody else does not run that one's views with his own rights.
+ * Read and check a run's embeddings, as the dataset's owner.
  */
 static void
 CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures)
 {
-	Oid			user;
-	int			security_context;
-	Oid			owner = rel->rd_rel->relowner;
+	SavedUser	saved;
 	float4		reltuples = rel->rd_rel->reltuples;
 	Progress	progress;
 	Census		census = {.skip_failures = skip_failures, .progress = &progress};
 
-	GetUserIdAndSecContext(&user, &security_context);
-	if (owner != user)
-		SetUserIdAndSecContext(owner, security_context | SECURITY_RESTRICTED_OPERATION);
+	BeginAsOwner(rel, &saved);
 	BeginProgress(&progress, run->dataset, reltuples > 0 ? (int64) reltuples : -1);
 	if (!DatasetIsTable(rel))
 	{
@@ -348,7 +348,7 @@ CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures)
 	SetProgressPhase(&progress, PROGRESS_READING);
 	TakeCensus(&census, run, dataset);
 	SetProgressPhase(&progress, PROGRESS_RECORDING);
-	SetUserIdAndSecContext(user, security_context);
+	EndAsOwner(&saved);
 
 	run->dimensions = census.reader.dimensions;
 	run->indexed = census.indexed;

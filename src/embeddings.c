@@ -265,6 +265,17 @@ Existed(const IndexChange *change, int position)
 }
 
 /*
+ * Does the run have a dimension and an index? Adding the first embeddings
+ * changes its record, which needs the stronger lock from the start: two sessions
+ * that both wanted more than a shared one would wait for each other.
+ */
+static bool
+IsSettled(const Run *run)
+{
+	return run->dimensions > 0 && run->has_index;
+}
+
+/*
  * Open the run and find out what it holds for the ids. A run that was cleaned up
  * and has no column is filled anew, as in FiftyOne.
  */
@@ -272,6 +283,7 @@ static void
 BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *function)
 {
 	IndexReader reader;
+	bool		settled;
 	bool		had_index;
 
 	RequireArgument(fcinfo, 0, "samples");
@@ -279,8 +291,16 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	BeginWrite(function);
 	change->context = CurrentMemoryContext;
 	change->rel = OpenSamples(PG_GETARG_OID(0));
-	LockRuns(change->rel, ShareLock);
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	settled = IsSettled(change->run);
+	LockRuns(change->rel, settled ? ShareLock : ExclusiveLock);
+	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	if (settled && !IsSettled(change->run))
+	{
+		/* it was made anew while we waited */
+		LockRuns(change->rel, ExclusiveLock);
+		change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	}
 	had_index = change->run->has_index;
 	if (change->run->embeddings_field == NULL)
 	{
@@ -605,28 +625,18 @@ AddOne(IndexChange *change, int position, NewEmbeddings *new, bool overwrite)
 }
 
 /*
- * Record what adding made of the run: its dimension, and that it has an index.
- * Two sessions may add the first embeddings at once, so the lock is stronger
- * here, and the dimension is read again under it.
+ * Record what adding makes of the run: its dimension, and that it has an index.
  */
 static void
 SettleRun(IndexChange *change, int dimensions)
 {
 	Run		   *run = change->run;
 
-	if (run->dimensions == dimensions && run->has_index)
+	if (IsSettled(run))
 		return;
-	LockRuns(change->rel, ExclusiveLock);
-	run = FindRun(change->rel, run->brain_key, false);
-	if (run->dimensions > 0 && run->dimensions != dimensions)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("embedding of sample \"%s\" %s", change->ids.id_texts[0],
-						VectorFailureText(VECTOR_WRONG_DIMENSIONS, dimensions, run->dimensions))));
 	run->dimensions = dimensions;
 	run->has_index = true;
 	UpdateRun(run);
-	change->run = run;
 }
 
 static Datum

@@ -16,7 +16,9 @@
 #include "access/relation.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -26,6 +28,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
@@ -138,8 +141,8 @@ ParseExpressionText(const char *text)
 }
 
 /*
- * Parse a run's filter: boolean, of one row of rel, immutable, without
- * subqueries, aggregates and the like. Column references are Vars of range
+ * Parse a run's filter: boolean, of one row of rel, without subqueries,
+ * aggregates and the like. Column references are Vars of range
  * table entry 1. Names resolve by the current search_path.
  */
 Node *
@@ -162,13 +165,62 @@ ParseRunFilter(Relation rel, const char *text)
 	assign_expr_collations(pstate, filter);
 	PopFilterErrorContext(&context);
 
+	free_parsestate(pstate);
+	return filter;
+}
+
+/*
+ * Error 42P17 unless a run's filter is immutable. The planner, which adds
+ * default arguments, evaluates what is constant, so this is for making a run
+ * only, as the dataset's owner: parsing a stored filter again runs no code.
+ */
+void
+CheckRunFilter(Node *filter)
+{
 	if (contain_mutable_functions((Node *) expression_planner((Expr *) copyObject(filter))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in the filter of a brain run must be marked IMMUTABLE"),
 				 errhint("The filter of a search may use any functions.")));
-	free_parsestate(pstate);
-	return filter;
+}
+
+static bool
+IsNotOfSuperuser(Oid function, void *context)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = !superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
+	ReleaseSysCache(tuple);
+	if (result)
+		*(Oid *) context = function;
+	return result;
+}
+
+static bool
+FunctionNotOfSuperuserWalker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, IsNotOfSuperuser, context))
+		return true;
+	return expression_tree_walker(node, FunctionNotOfSuperuserWalker, context);
+}
+
+/*
+ * The signature of a function that a filter calls and that an ordinary role
+ * owns; NULL when there is none.
+ */
+char *
+FunctionNotOfSuperuser(Node *filter)
+{
+	Oid			function = InvalidOid;
+
+	if (!FunctionNotOfSuperuserWalker(filter, &function))
+		return NULL;
+	return format_procedure(function);
 }
 
 static bool

@@ -10,6 +10,8 @@
 
 extern Node *ParseExpressionText(const char *text);
 extern Node *ParseRunFilter(Relation rel, const char *text);
+extern void CheckRunFilter(Node *filter);
+extern char *FunctionNotOfSuperuser(Node *filter);
 extern bool RunFilterIsIntact(Node *filter, Relation rel);
 extern char *RunFilterText(Node *filter, Relation rel);
 

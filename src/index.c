@@ -94,9 +94,6 @@ EntrySqlState(const IndexReader *reader)
 
 /* ---------- by id ---------- */
 
-/* What the ids are called in the query; a dataset is hardly called so. */
-#define IDS_ALIAS "\"milvus_brain ids\""
-
 /*
  * Read the samples with the given ids, n of the key's type: the slot's first
  * column is the position of the id, what targets names follows. Ids that are
@@ -108,14 +105,16 @@ ReadSamplesOfIds(Dataset *dataset, const char *targets, int n, Datum *ids,
 {
 	SampleKey  *key = &dataset->key;
 	ParamListInfo params = makeParamList(1);
+	/* what the ids are called must differ from what the dataset is called */
+	const char *ids_alias = strcmp(dataset->alias, "ids") == 0 ? "given_ids" : "ids";
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
 	SampleQuery query = {
-		.targets = psprintf(IDS_ALIAS ".position, %s", targets),
-		.join = psprintf("JOIN pg_catalog.unnest($1) WITH ORDINALITY AS " IDS_ALIAS " (id, position)"
-						 " ON %s.%s %s " IDS_ALIAS ".id",
-						 dataset->alias, key->column, key->equals),
+		.targets = psprintf("%s.position, %s", ids_alias, targets),
+		.join = psprintf("JOIN pg_catalog.unnest($1) WITH ORDINALITY AS %s (id, position)"
+						 " ON %s.%s %s %s.id",
+						 ids_alias, dataset->alias, key->column, key->equals, ids_alias),
 		.param_types = &key->array_type,
 		.params = params,
 		.read = read,
@@ -161,10 +160,7 @@ ReadEntryOfId(TupleTableSlot *slot, void *arg)
 	EntryState	state = ReadEntry(reader, slot, 2);
 
 	if (reading->seen[position])
-		ereport(ERROR,
-				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("sample id \"%s\" is not unique in \"%s\"",
-						SampleId(&reader->dataset->key, reader->id), reader->dataset->name)));
+		RaiseDuplicateId(reader->dataset, SampleId(&reader->dataset->key, reader->id));
 	reading->seen[position] = true;
 	reading->callback(reader, position, state, reading->arg);
 }

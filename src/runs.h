@@ -14,7 +14,18 @@ extern Relation OpenSamples(Oid relid);
 extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
+extern void RequireTrustedFilter(const Run *run, Relation rel, const Dataset *dataset);
 
+/* The current user, before BeginAsOwner(). */
+typedef struct SavedUser
+{
+	Oid			user;
+	int			security_context;
+	int			nest_level;
+} SavedUser;
+
+extern void BeginAsOwner(Relation rel, SavedUser *saved);
+extern void EndAsOwner(const SavedUser *saved);
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);
 extern void LockRuns(Relation rel, LOCKMODE mode);

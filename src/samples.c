@@ -20,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -90,6 +91,7 @@ IsSystemDataset(Relation rel)
 	Oid			relid = RelationGetRelid(rel);
 
 	return IsSystemClass(relid, rel->rd_rel) ||
+		RelationGetNamespace(rel) == PG_CATALOG_NAMESPACE ||
 		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
 		getExtensionOfObject(RelationRelationId, relid) == get_extension_oid("milvus_brain", false);
 }
@@ -200,6 +202,13 @@ KeyEqualityOperator(Oid type)
 	return lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
 }
 
+static char *
+QualifiedName(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
 /*
  * Why a column cannot be the dataset's key; NULL when it can.
  */
@@ -208,7 +217,7 @@ CheckKeyColumn(Relation rel, AttrNumber attno)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 	const char *column = NameStr(attribute->attname);
-	const char *table = RelationGetRelationName(rel);
+	const char *table = DatasetName(RelationGetRelid(rel));
 	Oid			type = getBaseType(attribute->atttypid);
 
 	if (!OidIsValid(KeyEqualityOperator(type)) || !OidIsValid(get_array_type(type)) ||
@@ -224,7 +233,8 @@ CheckKeyColumn(Relation rel, AttrNumber attno)
 						   psprintf(_("key column \"%s\" of \"%s\" is not NOT NULL"),
 									column, table),
 						   psprintf(_("Run: ALTER TABLE %s ALTER COLUMN %s SET NOT NULL."),
-									quote_identifier(table), quote_identifier(column)));
+									QualifiedName(rel),
+									quote_identifier(column)));
 	if (!HasPlainUniqueIndex(rel, attno))
 		return MakeProblem(ERRCODE_INVALID_TABLE_DEFINITION,
 						   psprintf(_("key column \"%s\" of \"%s\" has no unique index of its own"),
@@ -349,13 +359,11 @@ Dataset *
 OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 {
 	Dataset    *dataset = palloc0(sizeof(Dataset));
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
-	char	   *name = RelationGetRelationName(rel);
 
 	dataset->relid = RelationGetRelid(rel);
 	dataset->name = DatasetName(dataset->relid);
-	dataset->from = quote_qualified_identifier(schema, name);
-	dataset->alias = pstrdup(quote_identifier(name));
+	dataset->from = QualifiedName(rel);
+	dataset->alias = pstrdup(quote_identifier(RelationGetRelationName(rel)));
 	InitSampleKey(&dataset->key, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
 	dataset->embeddings_attno = embeddings_attno;
 	if (embeddings_attno > 0)
@@ -661,20 +669,28 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 	MemoryContextDelete(context);
 }
 
+/*
+ * Error 21000: only a view, a materialised view or a foreign table can have an
+ * id twice.
+ */
+void
+RaiseDuplicateId(const Dataset *dataset, const char *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("sample id \"%s\" is not unique in \"%s\"", id, dataset->name),
+			 errhint("Each row of a dataset is one sample with an id of its own.")));
+}
+
 static void
-RaiseDuplicateId(TupleTableSlot *slot, void *arg)
+ReadDuplicateId(TupleTableSlot *slot, void *arg)
 {
 	Dataset    *dataset = arg;
 	bool		isnull;
 	Datum		id = slot_getattr(slot, 1, &isnull);
 
-	if (isnull)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_CARDINALITY_VIOLATION),
-			 errmsg("sample id \"%s\" is not unique in \"%s\"",
-					SampleId(&dataset->key, id), dataset->name),
-			 errhint("Each row of a dataset is one sample with an id of its own.")));
+	if (!isnull)
+		RaiseDuplicateId(dataset, SampleId(&dataset->key, id));
 }
 
 /*
@@ -686,7 +702,7 @@ CheckUniqueIds(Dataset *dataset)
 	SampleQuery query = {
 		.targets = psprintf("%s.%s", dataset->alias, dataset->key.column),
 		.join = "GROUP BY 1 HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1",
-		.read = RaiseDuplicateId,
+		.read = ReadDuplicateId,
 		.arg = dataset,
 	};
 

@@ -244,6 +244,7 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 				(errmsg("using brain run \"%s\" of \"%s\", the first of %d that fit",
 						search->run->brain_key, search->dataset->name, n_fitting),
 				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
+	RequireTrustedFilter(search->run, search->rel, search->dataset);
 }
 
 /*
@@ -483,8 +484,8 @@ CompareIds(const void *a, const void *b)
 }
 
 /*
- * Error 21000 for an id that is found twice, as only views and foreign tables
- * can have it.
+ * A view that has an id twice is found out where the answer has; that it has
+ * more such ids is believed until compute_similarity() reads it again.
  */
 static void
 CheckDuplicates(Search *search)
@@ -501,11 +502,7 @@ CheckDuplicates(Search *search)
 	for (int64 i = 1; i < n; i++)
 	{
 		if (strcmp(ids[i - 1], ids[i]) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_CARDINALITY_VIOLATION),
-					 errmsg("sample id \"%s\" is not unique in \"%s\"",
-							ids[i], search->dataset->name),
-					 errhint("Each row of a dataset is one sample with an id of its own.")));
+			RaiseDuplicateId(search->dataset, ids[i]);
 	}
 	pfree(ids);
 }
@@ -578,6 +575,8 @@ brain_sort_by_similarity(PG_FUNCTION_ARGS)
 
 typedef struct RowFetch
 {
+	const Search *search;
+	const Neighbor *neighbors;
 	Datum	   *rows;
 	bool	   *found;
 	MemoryContext context;
@@ -591,6 +590,8 @@ KeepRow(TupleTableSlot *slot, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(fetch->context);
 	bool		isnull;
 
+	if (fetch->found[position])
+		RaiseDuplicateId(fetch->search->dataset, fetch->neighbors[position].id);
 	fetch->rows[position] = datumCopy(slot_getattr(slot, 2, &isnull), false, -1);
 	fetch->found[position] = !isnull;
 	MemoryContextSwitchTo(old);
@@ -603,13 +604,16 @@ static void
 PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
 {
 	SampleKey  *key = &search->dataset->key;
-	RowFetch	fetch = {palloc(sizeof(Datum) * n), palloc0(sizeof(bool) * n), CurrentMemoryContext};
+	Neighbor   *neighbors = search->nearest.items + first;
+	RowFetch	fetch = {
+		search, neighbors, palloc(sizeof(Datum) * n), palloc0(sizeof(bool) * n), CurrentMemoryContext
+	};
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!ParseSampleId(key, search->nearest.items[first + i].id, &ids[i]))
-			elog(ERROR, "sample id \"%s\" is not of its own type", search->nearest.items[first + i].id);
+		if (!ParseSampleId(key, neighbors[i].id, &ids[i]))
+			elog(ERROR, "sample id \"%s\" is not of its own type", neighbors[i].id);
 	}
 	/* the cast keeps a select list from expanding the row into its columns */
 	ReadSamplesOfIds(search->dataset,
@@ -617,13 +621,12 @@ PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
 					 n, ids, KeepRow, &fetch);
 	for (int i = 0; i < n; i++)
 	{
-		Neighbor   *neighbor = &search->nearest.items[first + i];
 		Datum		values[4];
 		bool		nulls[4] = {false, false, false, !fetch.found[i]};
 
 		values[0] = Int32GetDatum((int32) (first + i + 1));
-		values[1] = Float8GetDatum(neighbor->distance);
-		values[2] = Float8GetDatum(ScoreOfDistance(search->run->metric, neighbor->distance));
+		values[1] = Float8GetDatum(neighbors[i].distance);
+		values[2] = Float8GetDatum(ScoreOfDistance(search->run->metric, neighbors[i].distance));
 		values[3] = fetch.rows[i];
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
