@@ -151,7 +151,8 @@ SELECT rank, sample_id FROM brain.sort_by_similarity('datasets_double', 41, k =>
 \echo :SQLSTATE
 SELECT rank, sample_id FROM brain.sort_by_similarity('datasets_double', ARRAY[1,41,2], k => 1);
 \echo :SQLSTATE
--- one of the two rows is near, the other far: whose row would it be?
+-- of its two rows one is among the k and the other is not: a search believes
+-- the view, but there is no saying which whole row is meant
 SELECT rank, distance, (sample).* FROM brain.similar_samples(NULL::datasets_double, '[0,0]'::text, k => 3);
 \echo :SQLSTATE
 SELECT rank, sample_id FROM brain.sort_by_similarity('datasets_double', '[0,0]'::text, k => 3);
