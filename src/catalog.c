@@ -231,6 +231,20 @@ AllRuns(void)
 	return ScanRuns(NULL, 0, NULL);
 }
 
+/*
+ * The run of an id; NULL when there is none.
+ */
+Run *
+ReadRun(const pg_uuid_t *id)
+{
+	ScanKeyData key;
+	List	   *runs;
+
+	InitUuidKey(&key, RUN_ID, id);
+	runs = ScanRuns("_runs_pkey", 1, &key);
+	return runs ? linitial(runs) : NULL;
+}
+
 /* The ids of the runs that are bound to a dataset: a list of pg_uuid_t. */
 static List *
 IdsOfBoundRuns(Oid dataset)
@@ -277,8 +291,10 @@ RunsOfDataset(Relation dataset)
 
 	foreach(lc, IdsOfBoundRuns(RelationGetRelid(dataset)))
 	{
-		InitUuidKey(&keys[0], RUN_ID, lfirst(lc));
-		runs = list_concat(runs, ScanRuns("_runs_pkey", 1, keys));
+		Run		   *run = ReadRun(lfirst(lc));
+
+		if (run)
+			runs = lappend(runs, run);
 	}
 
 	InitTextKey(&keys[0], RUN_DATASET_SCHEMA, get_namespace_name(RelationGetNamespace(dataset)));

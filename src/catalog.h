@@ -45,6 +45,7 @@ typedef struct Run
 
 extern List *AllRuns(void);
 extern List *RunsOfDataset(Relation dataset);
+extern Run *ReadRun(const pg_uuid_t *id);
 extern void InsertRun(const Run *run);
 extern void UpdateRun(const Run *run);
 extern void DeleteRun(const Run *run);

@@ -306,7 +306,6 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 
 	run->id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
 	run->brain_key = brain_key;
-	run->dataset_schema = get_namespace_name(RelationGetNamespace(rel));
 	run->dataset_name = RelationGetRelationName(rel);
 	run->id_field = NameOfColumn(rel, run->id_attno);
 	run->type = "similarity";
@@ -396,8 +395,10 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	if (with_data)
 		CountRun(run, rel, dataset, BoolArgument(fcinfo, 8, false));
 
-	LockRuns(rel, ExclusiveLock);
-	old = FindRun(rel, brain_key, true);
+	LockRunsOfSchema(RelationGetNamespace(rel), ShareLock);
+	LockRuns(RelationGetRelid(rel), ExclusiveLock);
+	run->dataset_schema = get_namespace_name(RelationGetNamespace(rel));
+	old = FindRunToChange(rel, brain_key, true);
 	if (old && !overwrite)
 		RaiseDuplicateRun(rel, brain_key);
 	if (old)

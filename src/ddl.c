@@ -45,44 +45,99 @@ BeginEvent(FunctionCallInfo fcinfo)
 }
 
 /*
- * Bind a run that is not bound yet to the relation that has its name. By the
- * system caches only: a lock on a dataset that the statement does not concern
- * could deadlock with another session's ALTER.
+ * Look at a run again when nobody else can change it any more: ALTER SCHEMA and
+ * ALTER TABLE hold no lock in common. NULL when it is gone.
+ */
+static Run *
+LockRun(const Run *run)
+{
+	LockRuns(run->dataset, ExclusiveLock);
+	return ReadRun(&run->id);
+}
+
+/*
+ * Bind an unbound run to the relation that has its name, with its columns and
+ * its filter.
  */
 static void
-BindByName(Run *run)
+BindByName(Run *run, Oid relid)
 {
-	Oid			namespace = get_namespace_oid(run->dataset_schema, true);
+	Relation	rel;
 
-	run->dataset = OidIsValid(namespace) ?
-		get_relname_relid(run->dataset_name, namespace) : InvalidOid;
-	if (!OidIsValid(run->dataset))
+	run->dataset = relid;
+	run = LockRun(run);
+	if (run == NULL || run->bound)
 		return;
-	run->id_attno = get_attnum(run->dataset, run->id_field);
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		return;
+	run->dataset = relid;
+	run->id_attno = ColumnNumber(rel, run->id_field);
 	run->embeddings_attno = run->embeddings_field ?
-		get_attnum(run->dataset, run->embeddings_field) : InvalidAttrNumber;
+		ColumnNumber(rel, run->embeddings_field) : InvalidAttrNumber;
 	run->filter_tree = NULL;
+	if (run->filter)
+	{
+		Problem    *problem;
+		Node	   *filter = TryParseRunFilter(rel, run->filter, &problem);
+
+		run->filter_tree = filter ? nodeToString(filter) : NULL;
+	}
 	if (run->id_attno != InvalidAttrNumber)
 		BindRun(run);
+	relation_close(rel, NoLock);
+}
+
+/*
+ * What an ALTER names: a relation, or a schema. Neither: something that changes
+ * no name.
+ */
+static void
+ReadTarget(Node *statement, Oid *relid, const char **schema)
+{
+	RangeVar   *relation = NULL;
+
+	*relid = InvalidOid;
+	*schema = NULL;
+	if (IsA(statement, RenameStmt))
+	{
+		relation = ((RenameStmt *) statement)->relation;
+		if (((RenameStmt *) statement)->renameType == OBJECT_SCHEMA)
+			*schema = ((RenameStmt *) statement)->subname;
+	}
+	else if (IsA(statement, AlterObjectSchemaStmt))
+		relation = ((AlterObjectSchemaStmt *) statement)->relation;
+	else if (IsA(statement, AlterTableStmt))
+		relation = ((AlterTableStmt *) statement)->relation;
+	if (relation)
+		*relid = RangeVarGetRelid(relation, NoLock, true);
 }
 
 /*
  * SQL: brain._on_ddl_start() returns event_trigger. A restored run is known by
- * name only: bind it before the name can change.
+ * name only: bind it before the name can change. Only what the statement names
+ * is looked at: statements on other tables have nothing to wait for.
  */
 Datum
 brain_on_ddl_start(PG_FUNCTION_ARGS)
 {
+	Oid			target;
+	const char *schema;
 	ListCell   *lc;
 
 	if (!BeginEvent(fcinfo))
 		PG_RETURN_NULL();
-	foreach(lc, AllRuns())
+	ReadTarget(((EventTriggerData *) fcinfo->context)->parsetree, &target, &schema);
+	foreach(lc, OidIsValid(target) || schema ? AllRuns() : NIL)
 	{
 		Run		   *run = lfirst(lc);
+		Oid			namespace = get_namespace_oid(run->dataset_schema, true);
+		Oid			relid = OidIsValid(namespace) ?
+			get_relname_relid(run->dataset_name, namespace) : InvalidOid;
 
-		if (!run->bound)
-			BindByName(run);
+		if (!run->bound && OidIsValid(relid) &&
+			(relid == target || (schema && strcmp(run->dataset_schema, schema) == 0)))
+			BindByName(run, relid);
 	}
 	PopActiveSnapshot();
 	PG_RETURN_NULL();
@@ -131,29 +186,35 @@ SameText(const char *a, const char *b)
 }
 
 /*
- * Let the names of a bound run follow those of its dataset.
+ * Let the names of a bound run follow those of its dataset. Returns whether
+ * they had to, and writes them then if told to.
  */
-static void
-FollowNames(const Run *run, bool altered)
+static bool
+FollowNames(const Run *run, bool altered, bool write)
 {
 	Run			now = *run;
 
 	now.dataset_name = get_rel_name(run->dataset);
 	if (now.dataset_name == NULL)
-		return;
+		return false;
 	now.dataset_schema = get_namespace_name(get_rel_namespace(run->dataset));
 	FollowColumn(run->dataset, &now.id_attno, &now.id_field);
 	FollowColumn(run->dataset, &now.embeddings_attno, &now.embeddings_field);
 	if (altered)
 		now.filter = FilterText(run);
-	if (!SameText(now.dataset_schema, run->dataset_schema) ||
-		!SameText(now.dataset_name, run->dataset_name) ||
-		!SameText(now.id_field, run->id_field) ||
-		!SameText(now.embeddings_field, run->embeddings_field) ||
-		!SameText(now.filter, run->filter))
+	if (SameText(now.dataset_schema, run->dataset_schema) &&
+		SameText(now.dataset_name, run->dataset_name) &&
+		SameText(now.id_field, run->id_field) &&
+		SameText(now.embeddings_field, run->embeddings_field) &&
+		SameText(now.filter, run->filter) &&
+		now.id_attno == run->id_attno && now.embeddings_attno == run->embeddings_attno)
+		return false;
+	if (write)
+	{
 		UpdateRun(&now);
-	if (now.id_attno != run->id_attno || now.embeddings_attno != run->embeddings_attno)
 		BindRun(&now);
+	}
+	return true;
 }
 
 /*
@@ -189,10 +250,17 @@ EventOid(uint64 row)
 Datum
 brain_on_ddl_end(PG_FUNCTION_ARGS)
 {
+	Node	   *statement;
+	Oid			target;
+	const char *schema;
 	ListCell   *lc;
 
 	if (!BeginEvent(fcinfo))
 		PG_RETURN_NULL();
+	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	ReadTarget(statement, &target, &schema);
+	if (schema)
+		LockRunsOfSchema(get_namespace_oid(((RenameStmt *) statement)->newname, false), ExclusiveLock);
 	ReadEvents("SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands()"
 			   " WHERE classid = 'pg_class'::regclass");
 	foreach(lc, AllRuns())
@@ -204,7 +272,8 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 			continue;
 		for (uint64 i = 0; i < SPI_processed; i++)
 			altered |= EventOid(i) == run->dataset;
-		FollowNames(run, altered);
+		if (FollowNames(run, altered, false) && (run = LockRun(run)) != NULL && run->bound)
+			FollowNames(run, altered, true);
 	}
 	SPI_finish();
 	PopActiveSnapshot();
@@ -224,6 +293,14 @@ IsDatasetOf(const Run *run, uint64 row)
 		return run->dataset == EventOid(row);
 	return SameText(run->dataset_schema, SPI_getvalue(tuple, desc, 2)) &&
 		SameText(run->dataset_name, SPI_getvalue(tuple, desc, 3));
+}
+
+static void
+DeleteDroppedRun(Run *run)
+{
+	run = LockRun(run);
+	if (run)
+		DeleteRun(run);
 }
 
 /*
@@ -250,7 +327,7 @@ brain_on_drop(PG_FUNCTION_ARGS)
 		for (uint64 i = 0; i < SPI_processed; i++)
 			dropped |= IsDatasetOf(lfirst(lc), i);
 		if (dropped)
-			DeleteRun(lfirst(lc));
+			DeleteDroppedRun(lfirst(lc));
 	}
 	SPI_finish();
 	PopActiveSnapshot();

@@ -293,12 +293,12 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	change->rel = OpenSamples(PG_GETARG_OID(0));
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	settled = IsSettled(change->run);
-	LockRuns(change->rel, settled ? ShareLock : ExclusiveLock);
+	LockRuns(RelationGetRelid(change->rel), settled ? ShareLock : ExclusiveLock);
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	if (settled && !IsSettled(change->run))
 	{
 		/* it was made anew while we waited */
-		LockRuns(change->rel, ExclusiveLock);
+		LockRuns(RelationGetRelid(change->rel), ExclusiveLock);
 		change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	}
 	had_index = change->run->has_index;

@@ -55,12 +55,15 @@ FilterErrorCallback(void *arg)
 		internalerrposition(position);
 		internalerrquery(context->text);
 	}
+	if (context->is_run_filter)
+		errcontext("filter of a brain run, which may use what a CHECK constraint may");
 }
 
 void
-PushFilterErrorContext(FilterErrorContext *context, const char *text)
+PushFilterErrorContext(FilterErrorContext *context, const char *text, bool is_run_filter)
 {
 	context->text = text;
+	context->is_run_filter = is_run_filter;
 	context->callback.callback = FilterErrorCallback;
 	context->callback.arg = context;
 	context->callback.previous = error_context_stack;
@@ -97,7 +100,7 @@ ParseSelectedExpression(const char *statement)
 	SelectStmt *select;
 	ResTarget  *target;
 
-	PushFilterErrorContext(&context, statement);
+	PushFilterErrorContext(&context, statement, false);
 	parsed = raw_parser(statement, RAW_PARSE_DEFAULT);
 	PopFilterErrorContext(&context);
 
@@ -158,8 +161,7 @@ ParseRunFilter(Relation rel, const char *text)
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
 	addNSItemToQuery(pstate, item, true, true, true);
 
-	/* CHECK allows what we do, and says "check constraint" of what it refuses */
-	PushFilterErrorContext(&context, pstate->p_sourcetext);
+	PushFilterErrorContext(&context, pstate->p_sourcetext, true);
 	filter = transformExpr(pstate, raw, EXPR_KIND_CHECK_CONSTRAINT);
 	filter = coerce_to_boolean(pstate, filter, "filter");
 	assign_expr_collations(pstate, filter);

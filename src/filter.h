@@ -20,9 +20,11 @@ typedef struct FilterErrorContext
 {
 	ErrorContextCallback callback;
 	const char *text;			/* what positions refer to */
+	bool		is_run_filter;
 } FilterErrorContext;
 
-extern void PushFilterErrorContext(FilterErrorContext *context, const char *text);
+extern void PushFilterErrorContext(FilterErrorContext *context, const char *text,
+								   bool is_run_filter);
 extern void PopFilterErrorContext(FilterErrorContext *context);
 
 #endif							/* BRAIN_FILTER_H */

@@ -104,6 +104,34 @@ FindRun(Relation rel, const char *brain_key, bool missing_ok)
 	return NULL;
 }
 
+/*
+ * The same for what changes the run, under LockRuns(). Error 40001 when a
+ * transaction that keeps to an older snapshot would change what it cannot see.
+ */
+Run *
+FindRunToChange(Relation rel, const char *brain_key, bool missing_ok)
+{
+	Run		   *run = FindRun(rel, brain_key, true);
+
+	if (IsolationUsesXactSnapshot())
+	{
+		Run		   *seen;
+
+		PushActiveSnapshot(GetTransactionSnapshot());
+		seen = FindRun(rel, brain_key, true);
+		PopActiveSnapshot();
+		if ((run == NULL) != (seen == NULL) ||
+			(run && memcmp(&run->id, &seen->id, sizeof(pg_uuid_t)) != 0))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update of brain run \"%s\"",
+							brain_key)));
+	}
+	if (run == NULL && !missing_ok)
+		RaiseNoSuchRun(RelationGetRelid(rel), brain_key);
+	return run;
+}
+
 /* ---------- is it usable? ---------- */
 
 static Problem *
@@ -130,7 +158,7 @@ ResolveColumn(Relation rel, AttrNumber attno, const char *name)
  * Parse a run's filter from its text; a problem instead of an error, since what
  * it uses may be gone.
  */
-static Node *
+Node *
 TryParseRunFilter(Relation rel, const char *text, Problem **problem)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -326,18 +354,38 @@ EndWrite(void)
 	CommandCounterIncrement();
 }
 
-/*
- * Keep others from changing the runs of a dataset until this transaction ends:
- * ExclusiveLock to change them, ShareLock to add to their embeddings. The lock
- * is on an object of our own making, so it never meets a lock on the dataset.
- * Takes a new snapshot, since what was waited for may have changed them.
- */
-void
-LockRuns(Relation rel, LOCKMODE mode)
+/* What LockDatabaseObject() locks: objects of our own making in a class of ours. */
+#define LOCK_RUNS_OF_DATASET 0
+#define LOCK_RUNS_OF_SCHEMA 1
+
+static void
+LockAndLook(Oid object, uint16 kind, LOCKMODE mode)
 {
-	LockDatabaseObject(get_namespace_oid("brain", false), RelationGetRelid(rel), 0, mode);
+	LockDatabaseObject(get_namespace_oid("brain", false), object, kind, mode);
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+/*
+ * Keep others from changing the runs of a dataset until this transaction ends:
+ * ExclusiveLock to change them, ShareLock to add to their embeddings. Never
+ * meets a lock on the dataset itself. Takes a new snapshot in place of the
+ * active one, since what was waited for may have changed them.
+ */
+void
+LockRuns(Oid relid, LOCKMODE mode)
+{
+	LockAndLook(relid, LOCK_RUNS_OF_DATASET, mode);
+}
+
+/*
+ * Keep a schema's name, with ShareLock, while a run that is being recorded has
+ * it; with ExclusiveLock, wait for such runs.
+ */
+void
+LockRunsOfSchema(Oid namespace, LOCKMODE mode)
+{
+	LockAndLook(namespace, LOCK_RUNS_OF_SCHEMA, mode);
 }
 
 static bool
@@ -567,7 +615,7 @@ BeginChange(FunctionCallInfo fcinfo, const char *function)
 	BeginWrite(function);
 	rel = OpenSamples(PG_GETARG_OID(0));
 	RequireOwner(rel);
-	LockRuns(rel, ExclusiveLock);
+	LockRuns(RelationGetRelid(rel), ExclusiveLock);
 	return rel;
 }
 
@@ -597,7 +645,7 @@ brain_rename_brain_run(PG_FUNCTION_ARGS)
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	new_key = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	rel = BeginChange(fcinfo, "rename_brain_run()");
-	run = FindRun(rel, brain_key, false);
+	run = FindRunToChange(rel, brain_key, false);
 	CheckBrainKey(new_key);
 	if (FindRun(rel, new_key, true))
 		RaiseDuplicateRun(rel, new_key);
@@ -622,7 +670,7 @@ brain_delete_brain_run(PG_FUNCTION_ARGS)
 	RequireArgument(fcinfo, 1, "brain_key");
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "delete_brain_run()");
-	DeleteRun(FindRun(rel, brain_key, false));
+	DeleteRun(FindRunToChange(rel, brain_key, false));
 	EndChange(rel);
 	PG_RETURN_VOID();
 }
@@ -662,7 +710,7 @@ brain_cleanup(PG_FUNCTION_ARGS)
 	RequireArgument(fcinfo, 1, "brain_key");
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "cleanup()");
-	run = FindRun(rel, brain_key, false);
+	run = FindRunToChange(rel, brain_key, false);
 	DeleteEmbeddings(run);
 	run->has_index = false;
 	run->indexed = run->missing = run->skipped = COUNT_UNKNOWN;

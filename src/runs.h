@@ -12,6 +12,8 @@
 
 extern Relation OpenSamples(Oid relid);
 extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);
+extern Run *FindRunToChange(Relation rel, const char *brain_key, bool missing_ok);
+extern Node *TryParseRunFilter(Relation rel, const char *text, Problem **problem);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
 extern void RequireTrustedFilter(const Run *run, Relation rel, const Dataset *dataset);
@@ -28,7 +30,8 @@ extern void BeginAsOwner(Relation rel, SavedUser *saved);
 extern void EndAsOwner(const SavedUser *saved);
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);
-extern void LockRuns(Relation rel, LOCKMODE mode);
+extern void LockRuns(Oid relid, LOCKMODE mode);
+extern void LockRunsOfSchema(Oid namespace, LOCKMODE mode);
 extern void RequireOwner(Relation rel);
 pg_noreturn extern void RaiseDuplicateRun(Relation rel, const char *brain_key);
 

@@ -595,7 +595,7 @@ AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char 
 	Query	   *analyzed;
 	int			nparams = query->params ? query->params->numParams : 0;
 
-	PushFilterErrorContext(&context, text);
+	PushFilterErrorContext(&context, text, false);
 	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
 	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
 	PopFilterErrorContext(&context);

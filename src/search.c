@@ -146,6 +146,16 @@ FirstInStatement(TimestampTz *last)
 /* ---------- which run ---------- */
 
 /*
+ * Some drivers send a list of ids as the text '{42,43}', which is a vector.
+ */
+static const char *
+HintIdArray(const SampleKey *key)
+{
+	return psprintf(_("Ids are given as an array of their type: ARRAY[...]::%s[]."),
+					format_type_be(key->type));
+}
+
+/*
  * Can a run answer a query? NULL when it can.
  */
 static Problem *
@@ -157,7 +167,8 @@ FitQuery(const Run *run, Dataset *dataset, Oid type, Datum value, SimilarityQuer
 		query->vectors.dim != run->dimensions)
 		problem = MakeProblem(ERRCODE_DATA_EXCEPTION,
 							  psprintf(_("query vector has %d dimensions, brain run \"%s\" has %d"),
-									   query->vectors.dim, run->brain_key, run->dimensions), NULL);
+									   query->vectors.dim, run->brain_key, run->dimensions),
+							  type == TEXTOID ? HintIdArray(&dataset->key) : NULL);
 	return problem;
 }
 
@@ -301,7 +312,10 @@ KeepQueryVector(IndexReader *reader, int position, EntryState state, void *arg)
 static void
 RaiseUnknownIds(Search *search, const SimilarityQuery *query, float **vectors)
 {
-	const char *hint = HintBrainKey(search, query->id_texts[0], NULL);
+	const char *first = query->id_texts[0];
+	const char *hint = HintBrainKey(search, first,
+									first[0] == '[' || first[0] == '{' ?
+									_("A vector is given as an array here: ARRAY[...]::real[].") : NULL);
 	StringInfoData list;
 	int			n = 0;
 
@@ -402,7 +416,18 @@ PrepareQuery(Search *search, const SimilarityQuery *query)
 /* ---------- the scan ---------- */
 
 static double
-AggregateDistance(const Search *search, const VectorBuffer *vector)
+ScoreOf(const Search *search, int query, const VectorBuffer *vector)
+{
+	return Score(search->run->metric, search->vectors + (Size) query * search->dim,
+				 search->squared_norms[query], vector->values, vector->squared_norm, search->dim);
+}
+
+/*
+ * The distances to several query vectors as one, and the score that such a
+ * distance has.
+ */
+static void
+AggregateDistances(const Search *search, const VectorBuffer *vector, Neighbor *candidate)
 {
 	Metric		metric = search->run->metric;
 	Aggregation aggregation = search->arguments.aggregation;
@@ -410,9 +435,7 @@ AggregateDistance(const Search *search, const VectorBuffer *vector)
 
 	for (int i = 0; i < search->n; i++)
 	{
-		double		distance = Distance(metric, search->vectors + (Size) i * search->dim,
-										search->squared_norms[i], vector->values,
-										vector->squared_norm, search->dim);
+		double		distance = DistanceOfScore(metric, ScoreOf(search, i, vector));
 
 		CHECK_FOR_INTERRUPTS();
 		if (i == 0)
@@ -424,9 +447,8 @@ AggregateDistance(const Search *search, const VectorBuffer *vector)
 		else
 			result += distance;
 	}
-	if (search->n > 1 && aggregation == AGGREGATE_POST_MEAN)
-		result /= search->n;
-	return result;
+	candidate->distance = aggregation == AGGREGATE_POST_MEAN ? result / search->n : result;
+	candidate->score = ScoreOfDistance(metric, candidate->distance);
 }
 
 static void
@@ -444,21 +466,26 @@ ScoreSample(TupleTableSlot *slot, void *arg)
 	Search	   *search = arg;
 	IndexReader *reader = &search->reader;
 	EntryState	state = ReadEntry(reader, slot, 1);
-	double		distance;
-	char	   *id;
+	Neighbor	candidate;
 
 	if (state == ENTRY_BAD)
 		LeaveOut(search);
 	if (state != ENTRY_OK)
 		return;
-	distance = AggregateDistance(search, &reader->vector);
-	if (distance > search->arguments.max_distance ||
-		!NearestWants(&search->nearest, distance))
+	if (search->n == 1)
+	{
+		candidate.score = ScoreOf(search, 0, &reader->vector);
+		candidate.distance = DistanceOfScore(search->run->metric, candidate.score);
+	}
+	else
+		AggregateDistances(search, &reader->vector, &candidate);
+	if (candidate.distance > search->arguments.max_distance ||
+		!NearestWants(&search->nearest, candidate.distance))
 		return;
-	id = SampleId(&search->dataset->key, reader->id);
-	AddNearest(&search->nearest, distance, id,
-			   distance == 0 && search->run->metric != METRIC_DOTPRODUCT &&
-			   search->query_id && strcmp(id, search->query_id) == 0);
+	candidate.id = SampleId(&search->dataset->key, reader->id);
+	candidate.is_query = candidate.distance == 0 && search->run->metric != METRIC_DOTPRODUCT &&
+		search->query_id && strcmp(candidate.id, search->query_id) == 0;
+	AddNearest(&search->nearest, &candidate);
 }
 
 static void
@@ -565,7 +592,7 @@ brain_sort_by_similarity(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(neighbor->id);
 		values[2] = (Datum) 0;
 		values[3] = Float8GetDatum(neighbor->distance);
-		values[4] = Float8GetDatum(ScoreOfDistance(search.run->metric, neighbor->distance));
+		values[4] = Float8GetDatum(neighbor->score);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 		pfree(DatumGetPointer(values[1]));
 	}
@@ -626,7 +653,7 @@ PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
 
 		values[0] = Int32GetDatum((int32) (first + i + 1));
 		values[1] = Float8GetDatum(neighbors[i].distance);
-		values[2] = Float8GetDatum(ScoreOfDistance(search->run->metric, neighbors[i].distance));
+		values[2] = Float8GetDatum(neighbors[i].score);
 		values[3] = fetch.rows[i];
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}

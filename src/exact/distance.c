@@ -134,15 +134,15 @@ SquaredNorm(const float *a, int dim)
 }
 
 /*
- * The distance of two vectors of dim values; smaller is closer. pgvector's
- * definitions: cosine 1 - a.b / (|a| |b|) in [0, 2], dotproduct -a.b,
- * euclidean sqrt(sum (a_i - b_i)^2). The squared norms are used by cosine only
- * and must not be 0 there; a vector's cosine distance to itself is exactly 0,
- * since sqrt(n * n) is n.
+ * The engine's own number for two vectors of dim values, as FiftyOne shows it:
+ * cosine a.b / (|a| |b|) in [-1, 1] and dotproduct a.b, larger is closer;
+ * euclidean the squared distance. The squared norms are used by cosine only and
+ * must not be 0 there; a vector's cosine with itself is exactly 1, since
+ * sqrt(n * n) is n.
  */
 double
-Distance(Metric metric, const float *a, double a_squared_norm,
-		 const float *b, double b_squared_norm, int dim)
+Score(Metric metric, const float *a, double a_squared_norm,
+	  const float *b, double b_squared_norm, int dim)
 {
 	double		cosine;
 
@@ -151,31 +151,40 @@ Distance(Metric metric, const float *a, double a_squared_norm,
 		case METRIC_COSINE:
 			cosine = DotProduct(a, b, dim) / sqrt(a_squared_norm * b_squared_norm);
 			/* rounding can leave the range; pgvector clamps too */
-			return 1.0 - Min(Max(cosine, -1.0), 1.0);
+			return Min(Max(cosine, -1.0), 1.0);
 		case METRIC_DOTPRODUCT:
-			/* 0.0 - x: an orthogonal vector is at 0, not at -0 */
-			return 0.0 - DotProduct(a, b, dim);
+			return DotProduct(a, b, dim);
 		case METRIC_EUCLIDEAN:
-			return sqrt(SquaredDifference(a, b, dim));
+			return SquaredDifference(a, b, dim);
 	}
 	pg_unreachable();
 }
 
 /*
- * The engine's own number for a distance, as FiftyOne shows it: COSINE and IP
- * larger is closer, L2 the squared distance.
+ * The distance; smaller is closer. pgvector's definitions: cosine 1 - a.b /
+ * (|a| |b|), dotproduct -a.b, euclidean sqrt(sum (a_i - b_i)^2).
  */
 double
-ScoreOfDistance(Metric metric, double distance)
+DistanceOfScore(Metric metric, double score)
 {
 	switch (metric)
 	{
 		case METRIC_COSINE:
-			return 1.0 - distance;
+			return 1.0 - score;
 		case METRIC_DOTPRODUCT:
-			return 0.0 - distance;
+			/* 0.0 - x: an orthogonal vector is at 0, not at -0 */
+			return 0.0 - score;
 		case METRIC_EUCLIDEAN:
-			return distance * distance;
+			return sqrt(score);
 	}
 	pg_unreachable();
+}
+
+/*
+ * The score of a distance that was aggregated from several.
+ */
+double
+ScoreOfDistance(Metric metric, double distance)
+{
+	return metric == METRIC_EUCLIDEAN ? distance * distance : DistanceOfScore(metric, distance);
 }

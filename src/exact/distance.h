@@ -16,8 +16,9 @@ extern bool ParseMetric(const char *word, Metric *metric);
 extern const char *MetricName(Metric metric);
 
 extern double SquaredNorm(const float *a, int dim);
-extern double Distance(Metric metric, const float *a, double a_squared_norm,
-					   const float *b, double b_squared_norm, int dim);
+extern double Score(Metric metric, const float *a, double a_squared_norm,
+					const float *b, double b_squared_norm, int dim);
+extern double DistanceOfScore(Metric metric, double score);
 extern double ScoreOfDistance(Metric metric, double distance);
 
 #endif							/* BRAIN_DISTANCE_H */

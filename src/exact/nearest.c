@@ -107,15 +107,15 @@ SiftDown(Nearest *nearest)
  * Offer a candidate; the id is copied if it is kept.
  */
 void
-AddNearest(Nearest *nearest, double distance, const char *id, bool is_query)
+AddNearest(Nearest *nearest, const Neighbor *candidate)
 {
-	Neighbor	item = {distance, (char *) id, is_query};
+	Neighbor	item = *candidate;
 
 	if (nearest->k == 0 || nearest->n < nearest->k)
 	{
 		if (nearest->n == nearest->capacity)
 			Grow(nearest);
-		item.id = MemoryContextStrdup(nearest->context, id);
+		item.id = MemoryContextStrdup(nearest->context, candidate->id);
 		nearest->items[nearest->n++] = item;
 		if (nearest->k > 0)
 			SiftUp(nearest, nearest->n - 1);
@@ -124,7 +124,7 @@ AddNearest(Nearest *nearest, double distance, const char *id, bool is_query)
 	if (CompareNeighbors(&item, &nearest->items[0], nearest->reverse) >= 0)
 		return;
 	pfree(nearest->items[0].id);
-	item.id = MemoryContextStrdup(nearest->context, id);
+	item.id = MemoryContextStrdup(nearest->context, candidate->id);
 	nearest->items[0] = item;
 	SiftDown(nearest);
 }

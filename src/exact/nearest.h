@@ -8,6 +8,7 @@
 typedef struct Neighbor
 {
 	double		distance;
+	double		score;
 	char	   *id;				/* canonical text */
 	bool		is_query;		/* the sample that was asked for */
 } Neighbor;
@@ -28,7 +29,7 @@ typedef struct Nearest
 
 extern void InitNearest(Nearest *nearest, int k, bool reverse);
 extern bool NearestWants(const Nearest *nearest, double distance);
-extern void AddNearest(Nearest *nearest, double distance, const char *id, bool is_query);
+extern void AddNearest(Nearest *nearest, const Neighbor *candidate);
 extern void SortNearest(Nearest *nearest);
 
 #endif							/* BRAIN_NEAREST_H */
