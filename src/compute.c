@@ -297,7 +297,7 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 		SavedUser	saved;
 
 		(*dataset)->filter = ParseRunFilter(rel, filter);
-		BeginAsOwner(rel, &saved);
+		BeginAsOwner(rel->rd_rel->relowner, &saved);
 		CheckRunFilter((*dataset)->filter);
 		EndAsOwner(&saved);
 		run->filter = RunFilterText((*dataset)->filter, rel);
@@ -337,7 +337,7 @@ CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures)
 	Progress	progress;
 	Census		census = {.skip_failures = skip_failures, .progress = &progress};
 
-	BeginAsOwner(rel, &saved);
+	BeginAsOwner(rel->rd_rel->relowner, &saved);
 	BeginProgress(&progress, run->dataset, reltuples > 0 ? (int64) reltuples : -1);
 	if (!DatasetIsTable(rel))
 	{

@@ -16,9 +16,7 @@
 #include "access/relation.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_operator.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -28,7 +26,6 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
-#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
@@ -173,8 +170,7 @@ ParseRunFilter(Relation rel, const char *text)
 
 /*
  * Error 42P17 unless a run's filter is immutable. The planner, which adds
- * default arguments, evaluates what is constant, so this is for making a run
- * only, as the dataset's owner: parsing a stored filter again runs no code.
+ * default arguments, evaluates what is constant: call it as the owner.
  */
 void
 CheckRunFilter(Node *filter)
@@ -184,45 +180,6 @@ CheckRunFilter(Node *filter)
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in the filter of a brain run must be marked IMMUTABLE"),
 				 errhint("The filter of a search may use any functions.")));
-}
-
-static bool
-IsNotOfSuperuser(Oid function, void *context)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = !superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
-	ReleaseSysCache(tuple);
-	if (result)
-		*(Oid *) context = function;
-	return result;
-}
-
-static bool
-FunctionNotOfSuperuserWalker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, IsNotOfSuperuser, context))
-		return true;
-	return expression_tree_walker(node, FunctionNotOfSuperuserWalker, context);
-}
-
-/*
- * The signature of a function that a filter calls and that an ordinary role
- * owns; NULL when there is none.
- */
-char *
-FunctionNotOfSuperuser(Node *filter)
-{
-	Oid			function = InvalidOid;
-
-	if (!FunctionNotOfSuperuserWalker(filter, &function))
-		return NULL;
-	return format_procedure(function);
 }
 
 static bool
@@ -260,6 +217,8 @@ FilterIsBrokenWalker(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
+	if (IsA(node, List))
+		return expression_tree_walker(node, FilterIsBrokenWalker, context);
 	if (IsA(node, Var))
 	{
 		Var		   *var = (Var *) node;
@@ -303,4 +262,62 @@ RunFilterText(Node *filter, Relation rel)
 
 	UnpinSettings(nest_level);
 	return text;
+}
+
+/* ---------- evaluating a run's filter outside the query ---------- */
+
+typedef struct ColumnMap
+{
+	Query	   *query;
+	List	   *attnos;			/* of the dataset, in the order of their targets */
+	int			first_resno;
+} ColumnMap;
+
+static AttrNumber
+TargetOfColumn(ColumnMap *map, const Var *var)
+{
+	int			position = 0;
+	ListCell   *lc;
+
+	foreach(lc, map->attnos)
+	{
+		if (lfirst_int(lc) == var->varattno)
+			return map->first_resno + position;
+		position++;
+	}
+	map->attnos = lappend_int(map->attnos, var->varattno);
+	map->query->targetList = lappend(map->query->targetList,
+									 makeTargetEntry((Expr *) copyObject(var),
+													 map->first_resno + position,
+													 pstrdup("filter column"), false));
+	return map->first_resno + position;
+}
+
+static Node *
+MapColumnsMutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = copyObject((Var *) node);
+
+		var->varattno = TargetOfColumn(context, var);
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, MapColumnsMutator, context);
+}
+
+/*
+ * Add the columns that a run's filter uses to the targets of a query whose first
+ * range table entry is the dataset. Returns the filter over the query's result
+ * rows. The columns are not marked for permission checks: who searches need not
+ * be allowed to read what only the filter looks at.
+ */
+Node *
+MoveFilterToTargets(Query *query, Node *filter)
+{
+	ColumnMap	map = {query, NIL, list_length(query->targetList) + 1};
+
+	return MapColumnsMutator(filter, &map);
 }

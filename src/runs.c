@@ -169,10 +169,15 @@ TryParseRunFilter(Relation rel, const char *text, Problem **problem)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int			nest_level = PinSearchPath();
+		SavedUser	saved;
+		int			nest_level;
 
+		/* reading a literal can run code: a domain's CHECK constraint */
+		BeginAsOwner(rel->rd_rel->relowner, &saved);
+		nest_level = PinSearchPath();
 		filter = ParseRunFilter(rel, text);
 		UnpinSettings(nest_level);
+		EndAsOwner(&saved);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -277,59 +282,10 @@ UseRun(const Run *run, Relation rel)
 				 errdetail_internal("%s", problem->message),
 				 problem->hint ? errhint("%s", problem->hint) :
 				 errhint("It works again when that is mended; or compute it again with overwrite => true.")));
-	RequireTrustedFilter(run, rel, dataset);
 	return dataset;
 }
 
-/*
- * A run's filter is evaluated with the rights of who searches. PostgreSQL's
- * superusers are not used to run a table owner's code by reading the table (row
- * security does not concern them), so a filter may not do that to them either.
- */
-void
-RequireTrustedFilter(const Run *run, Relation rel, const Dataset *dataset)
-{
-	char	   *function;
-
-	if (dataset->filter == NULL || !superuser() || superuser_arg(rel->rd_rel->relowner))
-		return;
-	function = FunctionNotOfSuperuser(dataset->filter);
-	if (function)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the filter of brain run \"%s\" of \"%s\" calls %s, which does not belong to a superuser",
-						run->brain_key, dataset->name, function),
-				 errhint("Search as the owner of the dataset: SET ROLE %s.",
-						 quote_identifier(GetUserNameFromId(rel->rd_rel->relowner, false)))));
-}
-
 /* ---------- who may change it ---------- */
-
-/*
- * Become the owner of a dataset, as REINDEX and REFRESH do: a superuser who
- * works on somebody's dataset does not run that one's functions with his own
- * rights, nor keeps settings that they change. Nothing happens for the owner.
- */
-void
-BeginAsOwner(Relation rel, SavedUser *saved)
-{
-	Oid			owner = rel->rd_rel->relowner;
-
-	GetUserIdAndSecContext(&saved->user, &saved->security_context);
-	saved->nest_level = 0;
-	if (owner == saved->user)
-		return;
-	SetUserIdAndSecContext(owner, saved->security_context | SECURITY_RESTRICTED_OPERATION);
-	saved->nest_level = NewGUCNestLevel();
-}
-
-void
-EndAsOwner(const SavedUser *saved)
-{
-	if (saved->nest_level > 0)
-		AtEOXact_GUC(false, saved->nest_level);
-	SetUserIdAndSecContext(saved->user, saved->security_context);
-}
 
 /*
  * What a function that writes the catalog begins with: the heap functions that

@@ -16,18 +16,7 @@ extern Run *FindRunToChange(Relation rel, const char *brain_key, bool missing_ok
 extern Node *TryParseRunFilter(Relation rel, const char *text, Problem **problem);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
-extern void RequireTrustedFilter(const Run *run, Relation rel, const Dataset *dataset);
 
-/* The current user, before BeginAsOwner(). */
-typedef struct SavedUser
-{
-	Oid			user;
-	int			security_context;
-	int			nest_level;
-} SavedUser;
-
-extern void BeginAsOwner(Relation rel, SavedUser *saved);
-extern void EndAsOwner(const SavedUser *saved);
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);
 extern void LockRuns(Oid relid, LOCKMODE mode);

@@ -361,6 +361,7 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 	Dataset    *dataset = palloc0(sizeof(Dataset));
 
 	dataset->relid = RelationGetRelid(rel);
+	dataset->owner = rel->rd_rel->relowner;
 	dataset->name = DatasetName(dataset->relid);
 	dataset->from = QualifiedName(rel);
 	dataset->alias = pstrdup(quote_identifier(RelationGetRelationName(rel)));
@@ -550,13 +551,72 @@ ParseSampleId(SampleKey *key, const char *text, Datum *value)
 
 /* ---------- reading ---------- */
 
+/*
+ * Become the owner of a dataset, as REINDEX and REFRESH do: who works on
+ * somebody's dataset does not run that one's functions with his own rights, nor
+ * keeps settings that they change. Nothing happens for the owner.
+ */
+void
+BeginAsOwner(Oid owner, SavedUser *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->security_context);
+	saved->nest_level = 0;
+	if (owner == saved->user)
+		return;
+	SetUserIdAndSecContext(owner, saved->security_context | SECURITY_RESTRICTED_OPERATION);
+	saved->nest_level = NewGUCNestLevel();
+}
+
+void
+EndAsOwner(const SavedUser *saved)
+{
+	if (saved->nest_level > 0)
+		AtEOXact_GUC(false, saved->nest_level);
+	SetUserIdAndSecContext(saved->user, saved->security_context);
+}
+
+/*
+ * Receives the rows of a query. A run's filter is the owner's code. When the
+ * owner reads, it is part of the query; for anybody else it is evaluated here,
+ * row by row, as the owner: the query itself has the reader's rights.
+ */
 typedef struct SampleReceiver
 {
 	DestReceiver pub;
 	SampleReader read;
 	void	   *arg;
 	MemoryContext row_context;
+	Oid			owner;
+	EState	   *estate;			/* NULL: nothing to evaluate here */
+	ExprState  *filter;
 } SampleReceiver;
+
+static void
+PrepareFilter(SampleReceiver *receiver, const Dataset *dataset, Node *filter)
+{
+	SavedUser	saved;
+
+	receiver->owner = dataset->owner;
+	receiver->estate = CreateExecutorState();
+	BeginAsOwner(receiver->owner, &saved);
+	receiver->filter = ExecPrepareQual(make_ands_implicit((Expr *) filter), receiver->estate);
+	EndAsOwner(&saved);
+}
+
+static bool
+FitsFilter(SampleReceiver *receiver, TupleTableSlot *slot)
+{
+	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
+	SavedUser	saved;
+	bool		fits;
+
+	econtext->ecxt_scantuple = slot;
+	BeginAsOwner(receiver->owner, &saved);
+	fits = ExecQual(receiver->filter, econtext);
+	EndAsOwner(&saved);
+	ResetExprContext(econtext);
+	return fits;
+}
 
 static void
 ReceiverStartup(DestReceiver *self pg_attribute_unused(),
@@ -572,7 +632,8 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
 
 	CHECK_FOR_INTERRUPTS();
-	receiver->read(slot, receiver->arg);
+	if (receiver->estate == NULL || FitsFilter(receiver, slot))
+		receiver->read(slot, receiver->arg);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->row_context);
 	return true;
@@ -584,11 +645,10 @@ ReceiverShutdown(DestReceiver *self pg_attribute_unused())
 }
 
 /*
- * Parse and analyse a query's text, as the caller's search_path has it, and
- * join the run's filter to it.
+ * Parse and analyse a query's text, as the caller's search_path has it.
  */
 static Query *
-AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
+AnalyzeSampleQuery(const SampleQuery *query, const char *text)
 {
 	FilterErrorContext context;
 	RawStmt    *raw;
@@ -599,35 +659,39 @@ AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char 
 	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
 	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
 	PopFilterErrorContext(&context);
-
-	/* the dataset comes first in FROM: the stored filter's Vars fit */
-	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
-	if (dataset->filter)
-		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals,
-												  copyObject(dataset->filter));
 	return analyzed;
 }
 
+/*
+ * Join the run's filter to a query. The dataset comes first in FROM, so that the
+ * stored tree's Vars fit.
+ */
 static void
-RunSampleQuery(Query *analyzed, const char *text, const SampleQuery *query)
+AddRunFilter(Query *analyzed, const Dataset *dataset, SampleReceiver *receiver)
+{
+	Node	   *filter = copyObject(dataset->filter);
+
+	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
+	if (filter == NULL)
+		return;
+	if (dataset->owner == GetUserId())
+		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals, filter);
+	else
+		PrepareFilter(receiver, dataset, MoveFilterToTargets(analyzed, filter));
+}
+
+static void
+RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestReceiver *receiver)
 {
 	List	   *rewritten = QueryRewrite(analyzed);
-	SampleReceiver receiver = {
-		.pub = {ReceiveRow, ReceiverStartup, ReceiverShutdown, ReceiverShutdown, DestNone},
-		.read = query->read,
-		.arg = query->arg,
-	};
 	PlannedStmt *plan;
 	QueryDesc  *desc;
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
-	receiver.row_context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain sample",
-												 ALLOCSET_DEFAULT_SIZES);
-	plan = pg_plan_query(linitial_node(Query, rewritten), text,
-						 CURSOR_OPT_PARALLEL_OK, query->params);
+	plan = pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, params);
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   &receiver.pub, query->params, NULL, 0);
+						   receiver, params, NULL, 0);
 	ExecutorStart(desc, 0);
 #if PG_VERSION_NUM >= 180000
 	ExecutorRun(desc, ForwardScanDirection, 0);
@@ -637,7 +701,6 @@ RunSampleQuery(Query *analyzed, const char *text, const SampleQuery *query)
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);
-	MemoryContextDelete(receiver.row_context);
 }
 
 /*
@@ -651,7 +714,13 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain query",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
+	SampleReceiver receiver = {
+		.pub = {ReceiveRow, ReceiverStartup, ReceiverShutdown, ReceiverShutdown, DestNone},
+		.read = query->read,
+		.arg = query->arg,
+	};
 	StringInfoData text;
+	Query	   *analyzed;
 
 	initStringInfo(&text);
 	appendStringInfo(&text, "SELECT %s FROM %s AS %s",
@@ -664,7 +733,13 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 		/* on lines of its own: it may end in a comment */
 		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
 	}
-	RunSampleQuery(AnalyzeSampleQuery(dataset, query, text.data), text.data, query);
+	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
+												 ALLOCSET_DEFAULT_SIZES);
+	analyzed = AnalyzeSampleQuery(query, text.data);
+	AddRunFilter(analyzed, dataset, &receiver);
+	RunSampleQuery(analyzed, text.data, query->params, &receiver.pub);
+	if (receiver.estate)
+		FreeExecutorState(receiver.estate);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

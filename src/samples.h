@@ -41,6 +41,7 @@ typedef struct SampleKey
 typedef struct Dataset
 {
 	Oid			relid;
+	Oid			owner;
 	char	   *name;			/* for messages, as regclass prints it */
 	char	   *from;			/* qualified and quoted */
 	char	   *alias;			/* the bare name, quoted: filters may use it */
@@ -90,6 +91,17 @@ extern bool ParseSampleId(SampleKey *key, const char *text, Datum *value);
 extern void ReadSamples(const Dataset *dataset, const SampleQuery *query);
 pg_noreturn extern void RaiseDuplicateId(const Dataset *dataset, const char *id);
 extern void CheckUniqueIds(Dataset *dataset);
+
+/* The current user, before BeginAsOwner(). */
+typedef struct SavedUser
+{
+	Oid			user;
+	int			security_context;
+	int			nest_level;
+} SavedUser;
+
+extern void BeginAsOwner(Oid owner, SavedUser *saved);
+extern void EndAsOwner(const SavedUser *saved);
 
 extern int	PinSettings(void);
 extern int	PinSearchPath(void);

@@ -255,7 +255,6 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 				(errmsg("using brain run \"%s\" of \"%s\", the first of %d that fit",
 						search->run->brain_key, search->dataset->name, n_fitting),
 				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
-	RequireTrustedFilter(search->run, search->rel, search->dataset);
 }
 
 /*
