@@ -24,6 +24,7 @@
 
 #include "filter.h"
 #include "runs.h"
+#include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_on_ddl_start);
 PG_FUNCTION_INFO_V1(brain_on_ddl_end);
@@ -159,24 +160,36 @@ FollowColumn(Oid relid, AttrNumber *attno, char **name)
 		*attno = get_attnum(relid, *name);
 }
 
+typedef struct FilterDeparse
+{
+	const Run  *run;
+	char	   *text;
+} FilterDeparse;
+
+static void
+DeparseFilter(void *arg)
+{
+	FilterDeparse *deparse = arg;
+	Relation	rel = relation_open(deparse->run->dataset, AccessShareLock);
+	Node	   *filter = stringToNode(deparse->run->filter_tree);
+
+	if (RunFilterIsIntact(filter, rel))
+		deparse->text = RunFilterText(filter, rel);
+	relation_close(rel, NoLock);
+}
+
 /*
- * The text of a bound run's filter, for which its dataset must be locked.
+ * The text of a bound run's filter, for which its dataset must be locked; what
+ * it was when it cannot be told.
  */
 static char *
 FilterText(const Run *run)
 {
-	Relation	rel;
-	Node	   *filter;
-	char	   *text = run->filter;
+	FilterDeparse deparse = {run, run->filter};
 
-	if (run->filter_tree == NULL)
-		return run->filter;
-	rel = relation_open(run->dataset, AccessShareLock);
-	filter = stringToNode(run->filter_tree);
-	if (RunFilterIsIntact(filter, rel))
-		text = RunFilterText(filter, rel);
-	relation_close(rel, NoLock);
-	return text;
+	if (run->filter_tree)
+		(void) Try(DeparseFilter, &deparse);
+	return deparse.text;
 }
 
 static bool

@@ -195,6 +195,12 @@ MissingType(Oid type)
 }
 
 static bool
+MissingCollation(Oid collation)
+{
+	return OidIsValid(collation) && !SearchSysCacheExists1(COLLOID, ObjectIdGetDatum(collation));
+}
+
+static bool
 MissingOperator(Node *node)
 {
 	Oid			operator = InvalidOid;
@@ -231,7 +237,8 @@ FilterIsBrokenWalker(Node *node, void *context)
 		attribute = TupleDescAttr(RelationGetDescr(rel), var->varattno - 1);
 		return attribute->attisdropped || attribute->atttypid != var->vartype;
 	}
-	if (MissingOperator(node) || MissingType(exprType(node)))
+	if (MissingOperator(node) || MissingType(exprType(node)) ||
+		MissingCollation(exprCollation(node)) || MissingCollation(exprInputCollation(node)))
 		return true;
 	if (check_functions_in_node(node, MissingFunction, NULL))
 		return true;

@@ -163,6 +163,21 @@ ReadVectorArray(Oid element_type, VectorFormat format, ArrayType *array, Similar
 	return NULL;
 }
 
+/*
+ * Arrays of integers are ids of every integer-like key; numeric[] is what SQL
+ * makes of ARRAY[0.1, 0.7], a vector even where the key is numeric; other arrays
+ * of the key's own type are ids.
+ */
+static bool
+IsArrayOfIds(VectorFormat format, Oid element_type, ArrayType *array, const SampleKey *key)
+{
+	if (ARR_NDIM(array) > 1)
+		return false;
+	if (VectorFormatIsInteger(format))
+		return IsIntegerLike(key->type);
+	return element_type == key->type && element_type != NUMERICOID;
+}
+
 static Problem *
 ReadArrayQuery(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 {
@@ -172,8 +187,7 @@ ReadArrayQuery(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 
 	if (VectorFormatOfType(element_type, &format))
 		return ReadVectorArray(element_type, format, array, query);
-	if (VectorFormatOfType(type, &format) &&
-		!(VectorFormatIsInteger(format) && IsIntegerLike(key->type) && ARR_NDIM(array) <= 1))
+	if (VectorFormatOfType(type, &format) && !IsArrayOfIds(format, element_type, array, key))
 		return CheckVectors(ReadVectors(format, value, &query->vectors, &query->n));
 	return ReadIdArray(element_type, array, key, query);
 }
@@ -244,9 +258,8 @@ ReadIds(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 
 	memset(query, 0, sizeof(SimilarityQuery));
 	InitVectorBuffer(&query->vectors);
-	query->is_ids = true;
 	problem = ReadAnyQuery(type, value, key, query);
-	if (problem == NULL && !query->is_ids)
+	if (problem == NULL && !query->is_ids && query->n > 0)
 		return MakeProblem(ERRCODE_DATATYPE_MISMATCH,
 							psprintf(_("ids of type %s were expected, not vectors"),
 									 format_type_be(key->type)), NULL);

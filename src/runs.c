@@ -21,9 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
@@ -32,6 +30,7 @@
 #include "identifier.h"
 #include "milvus_brain.h"
 #include "runs.h"
+#include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_visible_runs);
 PG_FUNCTION_INFO_V1(brain_no_such_run);
@@ -154,6 +153,31 @@ ResolveColumn(Relation rel, AttrNumber attno, const char *name)
 	return ColumnNumber(rel, name);
 }
 
+typedef struct FilterParse
+{
+	Relation	rel;
+	const char *text;
+	Node	   *filter;
+} FilterParse;
+
+/*
+ * As the dataset's owner, since reading a literal can run code: a domain's CHECK
+ * constraint.
+ */
+static void
+ParseAsOwner(void *arg)
+{
+	FilterParse *parse = arg;
+	SavedUser	saved;
+	int			nest_level;
+
+	BeginAsOwner(parse->rel->rd_rel->relowner, &saved);
+	nest_level = PinSearchPath();
+	parse->filter = ParseRunFilter(parse->rel, parse->text);
+	UnpinSettings(nest_level);
+	EndAsOwner(&saved);
+}
+
 /*
  * Parse a run's filter from its text; a problem instead of an error, since what
  * it uses may be gone.
@@ -161,46 +185,20 @@ ResolveColumn(Relation rel, AttrNumber attno, const char *name)
 Node *
 TryParseRunFilter(Relation rel, const char *text, Problem **problem)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Node	   *volatile filter = NULL;
+	FilterParse parse = {rel, text, NULL};
+	Oid			user;
+	int			security_context;
+	ErrorData  *error;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		SavedUser	saved;
-		int			nest_level;
-
-		/* reading a literal can run code: a domain's CHECK constraint */
-		BeginAsOwner(rel->rd_rel->relowner, &saved);
-		nest_level = PinSearchPath();
-		filter = ParseRunFilter(rel, text);
-		UnpinSettings(nest_level);
-		EndAsOwner(&saved);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		*problem = MakeProblem(error->sqlerrcode,
-							   psprintf(_("its filter cannot be used: %s"), error->message), NULL);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return filter;
+	GetUserIdAndSecContext(&user, &security_context);
+	error = Try(ParseAsOwner, &parse);
+	if (error == NULL)
+		return parse.filter;
+	/* a subtransaction has done this already, if there was one */
+	SetUserIdAndSecContext(user, security_context);
+	*problem = MakeProblem(error->sqlerrcode,
+						   psprintf(_("its filter cannot be used: %s"), error->message), NULL);
+	return NULL;
 }
 
 static Node *

@@ -48,6 +48,7 @@
 
 #include "filter.h"
 #include "samples.h"
+#include "try.h"
 
 void
 RaiseProblem(const Problem *problem)
@@ -490,43 +491,37 @@ TryInput(SampleKey *key, char *text, Datum *value)
 
 #else
 
+/* Soft input errors came with 16. */
+typedef struct InputCall
+{
+	SampleKey  *key;
+	char	   *text;
+	Datum	   *value;
+} InputCall;
+
+static void
+CallInput(void *arg)
+{
+	InputCall  *call = arg;
+
+	*call->value = OidInputFunctionCall(call->key->input, call->text, call->key->ioparam, -1);
+}
+
 /*
- * Soft input errors came with 16: before, a failure costs a subtransaction.
  * Only errors of the data are swallowed.
  */
 static bool
 TryInput(SampleKey *key, char *text, Datum *value)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	InputCall	call = {key, text, value};
+	ErrorData  *error = Try(CallInput, &call);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		*value = OidInputFunctionCall(key->input, text, key->ioparam, -1);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return ok;
+	if (error == NULL)
+		return true;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
 
 #endif

@@ -1,0 +1,73 @@
+/*
+ * try.c
+ *		Calling what may raise an error that is not ours to raise.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "try.h"
+
+/*
+ * Before 17 a parallel query's leader may not begin a subtransaction.
+ */
+static bool
+CanBeginSubTransaction(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return true;
+#else
+	return !IsInParallelMode();
+#endif
+}
+
+static bool
+IsInterruption(const ErrorData *error)
+{
+	return error->elevel > ERROR ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+/*
+ * Call a function in a subtransaction. NULL when it returned; its error, in the
+ * current memory context, when it raised one; cancels and shutdowns go on. Where
+ * there can be no subtransaction the error is caught all the same: what the
+ * function had acquired then waits for the end of the query, so it must be
+ * something as plain as a type's input or the parser.
+ */
+ErrorData *
+Try(void (*function) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		subtransaction = CanBeginSubTransaction();
+	ErrorData  *volatile error = NULL;
+
+	if (subtransaction)
+		BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		function(arg);
+		if (subtransaction)
+			ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (subtransaction)
+			RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (IsInterruption(error))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
