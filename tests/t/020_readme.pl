@@ -1,0 +1,176 @@
+# README.md says nothing that is not so: its SQL is run, from top to bottom in
+# one session, and has to print what README.md shows.
+#
+# Every block ```sql is run, but for those with <!-- not run --> above them. A
+# block ``` without a language right after it is its output; a block without one
+# must print nothing. Times are not compared. README.md as it should be is
+# written to the log folder (build/results/15/tap/020_readme/README.md): read
+# it, then copy it over.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @lines = split(/\n/, slurp_file('../README.md'));
+my @blocks = sql_blocks(@lines);
+
+my $node = PostgreSQL::Test::Cluster->new('readme');
+$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
+$node->start;
+
+# The data are read from the demo's folder, as demo/run does.
+my @outputs = run_psql('\cd ../demo', map { $_->{sql} } @blocks);
+shift @outputs;
+
+my $readme = '';
+my $next = 0;    # index of the first line that is not in $readme yet
+foreach my $block (@blocks)
+{
+	my $output = shift @outputs;
+
+	is(masked($output), masked($block->{output}), "README.md, line $block->{line}");
+	$output = $block->{output} if masked($output) eq masked($block->{output});
+	$readme .= join('', map { "$_\n" } @lines[ $next .. $block->{end} ]);
+	$readme .= "\n```\n$output```\n" if $output ne '';
+	$next = $block->{output_end} + 1;
+}
+$readme .= join('', map { "$_\n" } @lines[ $next .. $#lines ]);
+append_to_file("$PostgreSQL::Test::Utils::log_path/README.md", $readme);
+
+# "Getting started" is the demo's script, whole.
+my $run = squeezed(join("\n", map { $_->{sql} } @blocks));
+foreach my $statement (statements(slurp_file('../demo/demo.sql')))
+{
+	ok(index($run, $statement) >= 0, "README.md walks through: $statement");
+}
+
+# The reference has every function with its arguments and defaults, every
+# setting, and every view with its columns.
+my $text = squeezed(join("\n", @lines));
+foreach my $named (split(/\n/, $node->safe_psql('postgres', <<'SQL')))
+LOAD 'milvus_brain';
+SELECT 'brain.' || proname || '(' || coalesce(args, '') || ')'
+  FROM pg_proc,
+       LATERAL (SELECT string_agg(arg, ', ' ORDER BY n)
+                  FROM regexp_split_to_table(
+                           regexp_replace(pg_get_function_arguments(pg_proc.oid),
+                                          '::[a-z ]*', '', 'g'), ', ')
+                       WITH ORDINALITY AS a (arg, n)
+                 WHERE arg !~ '^OUT ') AS arguments (args)
+ WHERE pronamespace = 'brain'::regnamespace AND proname !~ '^_'
+UNION ALL
+SELECT name FROM pg_settings WHERE name ~ '^brain\.'
+UNION ALL
+SELECT 'brain.' || relname || ': ' || string_agg(attname, ', ' ORDER BY attnum)
+  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+ WHERE relnamespace = 'brain'::regnamespace AND relkind = 'v' AND attnum > 0
+ GROUP BY relname
+ORDER BY 1;
+SQL
+{
+	ok(index($text, $named) >= 0, "README.md has: $named");
+}
+
+$node->stop;
+done_testing();
+
+# The blocks to run: the line of each, the index of its last line and of its
+# output's, its statements and its output.
+sub sql_blocks
+{
+	my @lines = @_;
+	my @blocks;
+
+	for (my $i = 0; $i < @lines; $i++)
+	{
+		next unless $lines[$i] eq '```sql';
+		my $is_run = "@lines[ ($i > 1 ? $i - 2 : 0) .. $i - 1 ]" !~ /<!-- not run -->/;
+		my %block = (line => $i + 1, output => '');
+		my $end = fence($i + 1, @lines);
+
+		$block{sql} = join("\n", @lines[ $i + 1 .. $end - 1 ]);
+		$block{end} = $block{output_end} = $end;
+		if ($end + 2 < @lines && $lines[ $end + 1 ] eq '' && $lines[ $end + 2 ] eq '```')
+		{
+			$block{output_end} = fence($end + 3, @lines);
+			$block{output} = join('', map { "$_\n" } @lines[ $end + 3 .. $block{output_end} - 1 ]);
+		}
+		push @blocks, \%block if $is_run;
+		$i = $block{output_end};
+	}
+	return @blocks;
+}
+
+# The index of the next line that ends a block.
+sub fence
+{
+	my ($i, @lines) = @_;
+
+	$i++ while $i < @lines && $lines[$i] ne '```';
+	die 'a block of README.md has no end' if $i == @lines;
+	return $i;
+}
+
+# What psql prints for each of the scripts, one after the other in one session.
+sub run_psql
+{
+	my @scripts = @_;
+	my $mark = 'end of a block of README.md';
+	my $stdin = join('', map { "$_\n\\echo $mark\n" } @scripts);
+	my $output = '';
+
+	IPC::Run::run([ 'psql', '-X', '-q', '-P', 'pager=off', $node->connstr('postgres') ],
+		'<', \$stdin, '>&', \$output);
+	my @outputs = map { trimmed($_) } split(/^\Q$mark\E\n/m, $output);
+	push @outputs, '' while @outputs < @scripts;
+	return @outputs;
+}
+
+sub trimmed
+{
+	my ($output) = @_;
+
+	$output =~ s/ +$//mg;
+	$output =~ s/\n+\z/\n/;
+	return $output eq "\n" ? '' : $output;
+}
+
+# Output without what differs from run to run: seconds and points in time.
+sub masked
+{
+	my ($output) = @_;
+	my $masked = $output;
+
+	$masked =~ s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:?\d\d)?)?/TIME/g;
+	$masked =~ s/\| *\d[\d.e-]*$/| SECONDS/mg if $output =~ /\| +seconds$/m;
+	$masked =~ s/^seconds +\| .*/seconds | SECONDS/mg;
+	if ($masked ne $output)
+	{
+		$masked =~ s/-{2,}/--/g;
+		$masked =~ s/ +/ /g;
+	}
+	return $masked;
+}
+
+sub statements
+{
+	my ($script) = @_;
+
+	$script =~ s/^--.*\n//mg;
+	$script =~ s/^(\\.*)$/$1;/mg;
+	return grep { $_ ne '' } map { squeezed($_) } split(/;\n/, $script);
+}
+
+sub squeezed
+{
+	my ($text) = @_;
+
+	$text =~ s/\s+/ /g;
+	$text =~ s/^ | $//g;
+	$text =~ s/\( /(/g;
+	$text =~ s/ \)/)/g;
+	return $text;
+}
