@@ -15,8 +15,8 @@ CREATE FUNCTION keys_text(id anyelement) RETURNS text STABLE LANGUAGE sql
 -- Makes a dataset keys_any with a key of a type and these ids, embeddings on a
 -- line in that order, and a run over them and one of stored embeddings.  Then
 -- finds each id by its value, by its canonical text, and by arrays of both.
--- (Arrays of numbers other than integers are vectors: by_array is NULL.)  All
--- counts must be equal; ids are the sample_ids, which must be the texts.
+-- (numeric[] is always a vector: by_array is NULL.)  All counts must be equal;
+-- ids are the sample_ids, which must be the texts.
 CREATE FUNCTION keys_check(type text, given text[])
 	RETURNS TABLE (samples bigint, by_value bigint, by_text bigint, by_array bigint, by_texts bigint,
 				   "rows" bigint, got bigint, stored bigint, changed bigint, removed bigint, ids text)
@@ -35,7 +35,7 @@ BEGIN
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_value;
 	EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', keys_text(a.id), k => 1, brain_key => 'key') s
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_text;
-	IF type !~ 'numeric|real|double|float' THEN
+	IF type !~ 'numeric' THEN
 		EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', ARRAY[a.id], k => 1, brain_key => 'key') s
 			WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_array;
 	END IF;
@@ -54,7 +54,7 @@ BEGIN
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO stored;
 	SELECT r.removed INTO removed FROM brain.remove_from_index('keys_any', 'stored', texts) r;
 	SELECT string_agg(quote_literal(s.sample_id), ' ' ORDER BY rank) INTO ids
-	  FROM brain.sort_by_similarity('keys_any', ARRAY[1,1]::real[], k => NULL, brain_key => 'key') s;
+	  FROM brain.sort_by_similarity('keys_any', ARRAY[[1,1]]::real[], k => NULL, brain_key => 'key') s;
 	-- written in the column, by text
 	EXECUTE $q$SELECT sum((brain.add_to_index('keys_any', 'key', keys_text(id), '[0,0]'::text)).updated) FROM keys_any$q$;
 	EXECUTE $q$SELECT count(*) FROM keys_any WHERE embedding = '{0,0}'$q$ INTO changed;
