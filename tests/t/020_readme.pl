@@ -75,6 +75,24 @@ SQL
 }
 
 $node->stop;
+
+# It knows every error code, and the messages that it explains are ours, or
+# PostgreSQL's.
+my $sources = join('', map { slurp_file($_) } glob('../src/*.[ch] ../src/*/*.[ch]'));
+foreach my $code (sorted_codes($sources))
+{
+	ok($text =~ /\| \w{5} [^|]*`$code`/ || $text =~ /`, \w{5} `$code`/, "README.md has the error $code");
+}
+my $postgres = join('|', 'could not determine polymorphic type', 'malformed array literal',
+	'permission denied', 'must be owner', 'cannot execute', 'pg_dump');
+my ($troubleshooting) = join("\n", @lines) =~ /^## Troubleshooting\n(.*?)^## /ms;
+foreach my $message (map { /`([^`]*)`/g } $troubleshooting =~ /^\|([^|]*)\|/mg)
+{
+	my @words = grep { /\w/ } split(/"[^"]*"|…|\d+|bigint/, $message);
+
+	next if $message =~ /^($postgres)/;
+	ok(!grep({ index($sources, $_) < 0 } @words), "the program says: $message");
+}
 done_testing();
 
 # The blocks to run: the line of each, the index of its last line and of its
@@ -153,6 +171,18 @@ sub masked
 		$masked =~ s/ +/ /g;
 	}
 	return $masked;
+}
+
+# The conditions that the sources raise, by their names in PostgreSQL's manual.
+sub sorted_codes
+{
+	my ($sources) = @_;
+	my %codes;
+
+	$codes{ lc $1 } = 1 while $sources =~ /\bERRCODE_(?:T_R_)?([A-Z_]+)/g;
+	delete @codes{qw(warning to_category operator_intervention query_canceled data_exception
+		  e_r_i_e_event_trigger_protocol_violated)};
+	return sort keys %codes;
 }
 
 sub statements
