@@ -244,6 +244,7 @@ COMMENT ON FUNCTION brain.remove_from_index(regclass, text, "any", boolean, bool
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION brain._visible_runs(
+	dataset					regclass,
 	OUT samples				regclass,
 	OUT brain_key			text,
 	OUT type				text,
@@ -266,13 +267,13 @@ CREATE FUNCTION brain._visible_runs(
 ) RETURNS SETOF record
 	LANGUAGE c STABLE PARALLEL RESTRICTED COST 100 ROWS 10
 	AS 'MODULE_PATHNAME', 'brain_visible_runs';
-COMMENT ON FUNCTION brain._visible_runs() IS 'the brain runs that the caller may see, as they are now (internal; read brain.runs)';
+COMMENT ON FUNCTION brain._visible_runs(regclass) IS 'the brain runs of a dataset, or with NULL of all, that the caller may see, as they are now (internal; read brain.runs)';
 
 CREATE VIEW brain.runs AS
-	SELECT * FROM brain._visible_runs() ORDER BY samples::pg_catalog.text COLLATE "C", brain_key COLLATE "C";
+	SELECT * FROM brain._visible_runs(NULL) ORDER BY samples::pg_catalog.text COLLATE "C", brain_key COLLATE "C";
 GRANT SELECT ON brain.runs TO PUBLIC;
 COMMENT ON VIEW brain.runs IS
-	'the brain runs of all datasets that one may read; state is ready, broken (reason says why) or cleaned up; counts are of the last compute and NULL under row security';
+	'the brain runs of all datasets that one may read; state is ready, cleaned up, broken (reason says why), or locked while another session alters the dataset; counts are of the last compute and NULL under row security';
 
 CREATE FUNCTION brain.list_brain_runs(
 	samples				regclass,
@@ -286,9 +287,8 @@ CREATE FUNCTION brain.list_brain_runs(
 	LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT r.* FROM brain.runs r
-		 WHERE r.samples = $1
-		   AND ($2 IS NULL OR r.type = $2)
+		SELECT r.* FROM brain._visible_runs($1) r
+		 WHERE ($2 IS NULL OR r.type = $2)
 		   AND ($3 IS NULL OR r.method = CASE $3 WHEN 'sklearn' THEN 'exact' ELSE $3 END)
 		   AND ($4 IS NULL OR r.patches_field = $4)
 		   AND ($5 IS NULL OR r.supports_prompts = $5)
@@ -302,7 +302,7 @@ COMMENT ON FUNCTION brain.list_brain_runs(regclass, text, text, text, boolean, t
 CREATE FUNCTION brain.has_brain_run(samples regclass, brain_key text) RETURNS boolean
 	LANGUAGE sql STABLE PARALLEL RESTRICTED
 	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT EXISTS (SELECT FROM brain.runs r WHERE r.samples = $1 AND r.brain_key = $2) $$;
+	AS $$ SELECT EXISTS (SELECT FROM brain._visible_runs($1) r WHERE r.brain_key = $2) $$;
 COMMENT ON FUNCTION brain.has_brain_run(regclass, text) IS 'is there a brain run of that key?';
 
 CREATE FUNCTION brain._no_such_run(samples regclass, brain_key text) RETURNS jsonb
@@ -336,7 +336,7 @@ CREATE FUNCTION brain.get_brain_info(samples regclass, brain_key text) RETURNS j
 					   'indexed', r.indexed,
 					   'missing', r.missing,
 					   'skipped', r.skipped)) END
-		  FROM (SELECT) AS one LEFT JOIN brain.runs r ON r.samples = $1 AND r.brain_key = $2
+		  FROM (SELECT) AS one LEFT JOIN brain._visible_runs($1) r ON r.brain_key = $2
 	$$;
 COMMENT ON FUNCTION brain.get_brain_info(regclass, text) IS
 	'the record of a brain run: key, version, timestamp, config, and the state of its index';
@@ -429,12 +429,13 @@ CREATE FUNCTION brain._on_drop() RETURNS event_trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'brain_on_drop';
 COMMENT ON FUNCTION brain._on_drop() IS 'deletes the brain runs of dropped datasets (internal)';
 
--- ALTER INDEX: it renames tables too.
+-- ALTER INDEX renames tables too; the last line is what a run's filter may use.
 CREATE EVENT TRIGGER milvus_brain_on_ddl_start ON ddl_command_start
 	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA')
 	EXECUTE FUNCTION brain._on_ddl_start();
 CREATE EVENT TRIGGER milvus_brain_on_ddl_end ON ddl_command_end
-	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA')
+	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA',
+				 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER OPERATOR', 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION')
 	EXECUTE FUNCTION brain._on_ddl_end();
 CREATE EVENT TRIGGER milvus_brain_on_drop ON sql_drop
 	EXECUTE FUNCTION brain._on_drop();

@@ -189,8 +189,9 @@ ReadBinding(Run *run)
 		Datum		value;
 		bool		isnull;
 
-		run->bound = true;
 		run->dataset = DatumGetObjectId(heap_getattr(tuple, BINDING_DATASET, desc, &isnull));
+		/* a table can be dropped while event triggers are off */
+		run->bound = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(run->dataset));
 		run->id_attno = DatumGetInt16(heap_getattr(tuple, BINDING_ID_ATTNUM, desc, &isnull));
 		value = heap_getattr(tuple, BINDING_EMBEDDINGS_ATTNUM, desc, &isnull);
 		run->embeddings_attno = isnull ? InvalidAttrNumber : DatumGetInt16(value);
@@ -243,6 +244,23 @@ ReadRun(const pg_uuid_t *id)
 	InitUuidKey(&key, RUN_ID, id);
 	runs = ScanRuns("_runs_pkey", 1, &key);
 	return runs ? linitial(runs) : NULL;
+}
+
+/*
+ * The run of a dataset's name and a key that is bound to nothing; NULL when
+ * there is none.
+ */
+Run *
+ReadUnboundRun(const char *schema, const char *name, const char *brain_key)
+{
+	ScanKeyData keys[3];
+	List	   *runs;
+
+	InitTextKey(&keys[0], RUN_DATASET_SCHEMA, schema);
+	InitTextKey(&keys[1], RUN_DATASET_NAME, name);
+	InitTextKey(&keys[2], RUN_BRAIN_KEY, brain_key);
+	runs = ScanRuns("_runs_dataset_schema_dataset_name_brain_key_key", 3, keys);
+	return runs && !((Run *) linitial(runs))->bound ? linitial(runs) : NULL;
 }
 
 /* The ids of the runs that are bound to a dataset: a list of pg_uuid_t. */

@@ -37,7 +37,7 @@ typedef struct Run
 	TimestampTz created;
 
 	bool		bound;			/* the rest is valid */
-	Oid			dataset;
+	Oid			dataset;		/* also when it was just dropped */
 	AttrNumber	id_attno;
 	AttrNumber	embeddings_attno;	/* 0: none */
 	char	   *filter_tree;	/* NULL: none */
@@ -46,6 +46,7 @@ typedef struct Run
 extern List *AllRuns(void);
 extern List *RunsOfDataset(Relation dataset);
 extern Run *ReadRun(const pg_uuid_t *id);
+extern Run *ReadUnboundRun(const char *schema, const char *name, const char *brain_key);
 extern void InsertRun(const Run *run);
 extern void UpdateRun(const Run *run);
 extern void DeleteRun(const Run *run);

@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -170,7 +171,7 @@ static void
 DeparseFilter(void *arg)
 {
 	FilterDeparse *deparse = arg;
-	Relation	rel = relation_open(deparse->run->dataset, AccessShareLock);
+	Relation	rel = relation_open(deparse->run->dataset, NoLock);
 	Node	   *filter = stringToNode(deparse->run->filter_tree);
 
 	if (RunFilterIsIntact(filter, rel))
@@ -179,15 +180,16 @@ DeparseFilter(void *arg)
 }
 
 /*
- * The text of a bound run's filter, for which its dataset must be locked; what
- * it was when it cannot be told.
+ * The text of a bound run's filter as its names are now; what it was when that
+ * cannot be told. No waiting for a dataset that somebody else has locked: the
+ * one that the statement altered is locked by it.
  */
 static char *
 FilterText(const Run *run)
 {
 	FilterDeparse deparse = {run, run->filter};
 
-	if (run->filter_tree)
+	if (run->filter_tree && ConditionalLockRelationOid(run->dataset, AccessShareLock))
 		(void) Try(DeparseFilter, &deparse);
 	return deparse.text;
 }
@@ -203,7 +205,7 @@ SameText(const char *a, const char *b)
  * they had to, and writes them then if told to.
  */
 static bool
-FollowNames(const Run *run, bool altered, bool write)
+FollowNames(const Run *run, bool write)
 {
 	Run			now = *run;
 
@@ -213,8 +215,7 @@ FollowNames(const Run *run, bool altered, bool write)
 	now.dataset_schema = get_namespace_name(get_rel_namespace(run->dataset));
 	FollowColumn(run->dataset, &now.id_attno, &now.id_field);
 	FollowColumn(run->dataset, &now.embeddings_attno, &now.embeddings_field);
-	if (altered)
-		now.filter = FilterText(run);
+	now.filter = FilterText(run);
 	if (SameText(now.dataset_schema, run->dataset_schema) &&
 		SameText(now.dataset_name, run->dataset_name) &&
 		SameText(now.id_field, run->id_field) &&
@@ -224,6 +225,11 @@ FollowNames(const Run *run, bool altered, bool write)
 		return false;
 	if (write)
 	{
+		Run		   *orphan = ReadUnboundRun(now.dataset_schema, now.dataset_name, now.brain_key);
+
+		/* of a dataset that is not here, and whose name is taken now */
+		if (orphan && memcmp(&orphan->id, &now.id, sizeof(pg_uuid_t)) != 0)
+			DeleteRun(orphan);
 		UpdateRun(&now);
 		BindRun(&now);
 	}
@@ -256,9 +262,9 @@ EventOid(uint64 row)
 }
 
 /*
- * SQL: brain._on_ddl_end() returns event_trigger. What a schema's new name
- * changes is found in the caches; filters are looked at only for the relations
- * that the statement altered, which it has locked.
+ * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered, names
+ * are found in the caches: nothing here waits, but for others that change the
+ * same run.
  */
 Datum
 brain_on_ddl_end(PG_FUNCTION_ARGS)
@@ -274,21 +280,14 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 	ReadTarget(statement, &target, &schema);
 	if (schema)
 		LockRunsOfSchema(get_namespace_oid(((RenameStmt *) statement)->newname, false), ExclusiveLock);
-	ReadEvents("SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands()"
-			   " WHERE classid = 'pg_class'::regclass");
 	foreach(lc, AllRuns())
 	{
 		Run		   *run = lfirst(lc);
-		bool		altered = false;
 
-		if (!run->bound)
-			continue;
-		for (uint64 i = 0; i < SPI_processed; i++)
-			altered |= EventOid(i) == run->dataset;
-		if (FollowNames(run, altered, false) && (run = LockRun(run)) != NULL && run->bound)
-			FollowNames(run, altered, true);
+		if (run->bound && FollowNames(run, false) &&
+			(run = LockRun(run)) != NULL && run->bound)
+			FollowNames(run, true);
 	}
-	SPI_finish();
 	PopActiveSnapshot();
 	PG_RETURN_NULL();
 }
@@ -302,7 +301,7 @@ IsDatasetOf(const Run *run, uint64 row)
 	HeapTuple	tuple = SPI_tuptable->vals[row];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 
-	if (run->bound)
+	if (run->bound || run->dataset == EventOid(row))
 		return run->dataset == EventOid(row);
 	return SameText(run->dataset_schema, SPI_getvalue(tuple, desc, 2)) &&
 		SameText(run->dataset_name, SPI_getvalue(tuple, desc, 3));

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -126,7 +127,7 @@ brain_get_embeddings(PG_FUNCTION_ARGS)
 	kept.embeddings = palloc0(sizeof(ArrayType *) * Max(ids.n, 1));
 	kept.context = CurrentMemoryContext;
 	OpenIndexReader(&reader, run, dataset);
-	ReadEntriesOfIds(&reader, &ids, KeepEmbedding, &kept);
+	ReadEntriesOfIds(&reader, &ids, NULL, KeepEmbedding, &kept);
 	CloseIndexReader(&reader);
 	for (int i = 0; i < ids.n; i++)
 	{
@@ -276,7 +277,9 @@ IsSettled(const Run *run)
 }
 
 /*
- * Open the run and find out what it holds for the ids. A run that was cleaned up
+ * Open the run and find out what it holds for the ids. Where nothing of the
+ * dataset is going to be updated its rows are locked as if it were, so that row
+ * security's UPDATE policies hold and no row is deleted meanwhile. A run that was cleaned up
  * and has no column is filled anew, as in FiftyOne.
  */
 static void
@@ -314,7 +317,10 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	change->states = palloc0(sizeof(EntryState) * Max(change->ids.n, 1));
 	change->canonical = palloc0(sizeof(char *) * Max(change->ids.n, 1));
 	OpenIndexReader(&reader, change->run, change->dataset);
-	ReadEntriesOfIds(&reader, &change->ids, KeepState, change);
+	ReadEntriesOfIds(&reader, &change->ids,
+					 reader.stored && DatasetIsTable(change->rel) ?
+					 psprintf("FOR NO KEY UPDATE OF %s", change->dataset->alias) : NULL,
+					 KeepState, change);
 	CloseIndexReader(&reader);
 	FindRepeated(change);
 }
@@ -341,10 +347,9 @@ UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, boo
 	bool		changed;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "UPDATE %s AS %s SET %s = %s WHERE %s.%s %s $1",
+	appendStringInfo(&sql, "UPDATE %s AS %s SET %s = %s WHERE %s %s $1",
 					 dataset->from, dataset->alias, dataset->embeddings_column,
-					 is_value ? "$2" : "NULL",
-					 dataset->alias, dataset->key.column, dataset->key.equals);
+					 is_value ? "$2" : "NULL", dataset->key.operand, dataset->key.equals);
 	if (only_if_null || !is_value)
 		appendStringInfo(&sql, " AND %s.%s IS %sNULL", dataset->alias,
 						 dataset->embeddings_column, is_value ? "" : "NOT ");
@@ -355,6 +360,19 @@ UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, boo
 	changed = SPI_processed > 0;
 	SPI_finish();
 	return changed;
+}
+
+/*
+ * A row that can be read was not updated: row security or a trigger said no.
+ */
+static void
+RaiseNotUpdated(const IndexChange *change, int position)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("sample \"%s\" of \"%s\" was not updated",
+					change->ids.id_texts[position], change->dataset->name),
+			 errhint("Row security or a trigger kept the row as it was, or it was deleted meanwhile.")));
 }
 
 /* ---------- add_to_index ---------- */
@@ -413,7 +431,7 @@ RaiseNoVectors(Oid type)
  * Take the embeddings argument apart: one value, or one for each id.
  */
 static void
-SplitEmbeddings(Oid type, Datum value, NewEmbeddings *new)
+SplitEmbeddings(Oid type, Datum value, int n_ids, NewEmbeddings *new)
 {
 	Oid			base = getBaseType(type);
 	Oid			element_type = get_element_type(base);
@@ -425,8 +443,12 @@ SplitEmbeddings(Oid type, Datum value, NewEmbeddings *new)
 	new->values[0] = value;
 	if (VectorFormatOfType(base, &format))
 	{
-		if (VectorFormatIsArray(format) && ARR_NDIM(DatumGetArrayTypeP(value)) == 2)
+		int			ndim = VectorFormatIsArray(format) ? ARR_NDIM(DatumGetArrayTypeP(value)) : 1;
+
+		if (ndim == 2)
 			SplitArray(DatumGetArrayTypeP(value), base, new);
+		else if (ndim == 0 && n_ids == 0)
+			new->n = 0;			/* no embeddings for no ids */
 	}
 	else if (OidIsValid(element_type) && VectorFormatOfType(element_type, &format))
 	{
@@ -510,10 +532,10 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 	RequireArgument(fcinfo, 3, "embeddings");
 	if (type == UNKNOWNOID)
 		ParseEmbeddings(DatumGetCString(value), new);
-	else if (get_base_element_type(type) == InvalidOid && getBaseType(type) == TEXTOID)
+	else if (TypeCategory(type) == TYPCATEGORY_STRING)
 		ParseEmbeddings(TextDatumGetCString(value), new);
 	else
-		SplitEmbeddings(type, value, new);
+		SplitEmbeddings(type, value, change->ids.n, new);
 	if (new->n != change->ids.n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -521,7 +543,7 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 	if (!VectorFormatOfType(new->type, &format))
 		RaiseNoVectors(type);
 
-	new->vectors = palloc(sizeof(VectorBuffer) * new->n);
+	new->vectors = palloc(sizeof(VectorBuffer) * Max(new->n, 1));
 	for (int i = 0; i < new->n; i++)
 	{
 		VectorBuffer *vector = &new->vectors[i];
@@ -620,7 +642,11 @@ AddOne(IndexChange *change, int position, NewEmbeddings *new, bool overwrite)
 		return StoreEmbedding(change->run, change->canonical[position],
 							  &new->vectors[position], overwrite);
 	if (!UpdateColumn(change, position, new->type, new->values[position], !overwrite))
+	{
+		if (overwrite)
+			RaiseNotUpdated(change, position);
 		return STORED_NOT;
+	}
 	return Existed(change, position) ? STORED_OVER : STORED_NEW;
 }
 
@@ -714,6 +740,9 @@ brain_remove_from_index(PG_FUNCTION_ARGS)
 			removed = change.run->embeddings_field ?
 				UpdateColumn(&change, i, InvalidOid, (Datum) 0, false) :
 				RemoveEmbedding(change.run, change.canonical[i]);
+		if (!removed && change.run->embeddings_field && change.canonical[i] &&
+			change.states[i] != ENTRY_MISSING && !change.repeated[i])
+			RaiseNotUpdated(&change, i);
 		if (!removed && counts[1] == 0)
 			example = change.ids.id_texts[i];
 		counts[removed ? 0 : 1]++;

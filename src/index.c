@@ -23,10 +23,12 @@ OpenIndexReader(IndexReader *reader, const Run *run, Dataset *dataset)
 	reader->dataset = dataset;
 	reader->dimensions = run->dimensions;
 	InitVectorBuffer(&reader->vector);
-	reader->targets = psprintf("%s.%s", dataset->alias, dataset->key.column);
+	reader->targets = dataset->key.operand;
 	if (dataset->embeddings_attno > 0)
-		reader->targets = psprintf("%s, %s.%s", reader->targets,
-								   dataset->alias, dataset->embeddings_column);
+	{
+		reader->embedding = psprintf("%s.%s", dataset->alias, dataset->embeddings_column);
+		reader->targets = psprintf("%s, %s", reader->targets, reader->embedding);
+	}
 	else
 		reader->stored = OpenEmbeddings(run);
 }
@@ -94,31 +96,64 @@ EntrySqlState(const IndexReader *reader)
 
 /* ---------- by id ---------- */
 
+typedef struct IdMatch
+{
+	SampleKey  *key;
+	Datum	   *ids;
+	SampleReader read;
+	void	   *arg;
+} IdMatch;
+
 /*
- * Read the samples with the given ids, n of the key's type: the slot's first
- * column is the position of the id, what targets names follows. Ids that are
- * not there, or that the caller may not see, do not come.
+ * Pass on a sample that was found by the key type's equality, unless that finds
+ * 'ABC' for 'abc': they are two ids.
+ */
+static void
+ReadMatch(TupleTableSlot *slot, void *arg)
+{
+	IdMatch    *match = arg;
+
+	if (match->key->by_text)
+	{
+		bool		isnull;
+		Datum		id = slot_getattr(slot, 2, &isnull);
+
+		if (strcmp(SampleId(match->key, id),
+				   SampleId(match->key, match->ids[PositionOfSlot(slot)])) != 0)
+			return;
+	}
+	match->read(slot, match->arg);
+}
+
+/*
+ * Read the samples with the given ids, n of the key's type. The slot has the
+ * position of the id, the key, and what target names, if anything. Ids that are
+ * not there, or that the caller may not see, do not come. lock is a locking
+ * clause, or NULL.
  */
 void
-ReadSamplesOfIds(Dataset *dataset, const char *targets, int n, Datum *ids,
-				 SampleReader read, void *arg)
+ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
+				 int n, Datum *ids, SampleReader read, void *arg)
 {
 	SampleKey  *key = &dataset->key;
 	ParamListInfo params = makeParamList(1);
 	/* what the ids are called must differ from what the dataset is called */
 	const char *ids_alias = strcmp(dataset->alias, "ids") == 0 ? "given_ids" : "ids";
+	IdMatch		match = {key, ids, read, arg};
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
 	SampleQuery query = {
-		.targets = psprintf("%s.position, %s", ids_alias, targets),
+		.targets = psprintf("%s.position, %s%s%s", ids_alias, key->operand,
+							target ? ", " : "", target ? target : ""),
 		.join = psprintf("JOIN pg_catalog.unnest($1) WITH ORDINALITY AS %s (id, position)"
-						 " ON %s.%s %s %s.id",
-						 ids_alias, dataset->alias, key->column, key->equals, ids_alias),
+						 " ON %s %s %s.id%s%s",
+						 ids_alias, key->operand, key->equals, ids_alias,
+						 lock ? " " : "", lock ? lock : ""),
 		.param_types = &key->array_type,
 		.params = params,
-		.read = read,
-		.arg = arg,
+		.read = ReadMatch,
+		.arg = &match,
 	};
 
 	if (n == 0)
@@ -170,12 +205,12 @@ ReadEntryOfId(TupleTableSlot *slot, void *arg)
  * dataset do not come. Error 21000 for an id that a view has twice.
  */
 void
-ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query,
+ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *lock,
 				 EntryCallback callback, void *arg)
 {
 	IdReading	reading = {reader, palloc0(sizeof(bool) * Max(query->n, 1)), callback, arg};
 
-	ReadSamplesOfIds(reader->dataset, reader->targets, query->n, query->ids,
+	ReadSamplesOfIds(reader->dataset, reader->embedding, lock, query->n, query->ids,
 					 ReadEntryOfId, &reading);
 	pfree(reading.seen);
 }

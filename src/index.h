@@ -26,6 +26,7 @@ typedef struct IndexReader
 	EmbeddingReader *stored;	/* NULL when there is a column */
 	int			dimensions;		/* that embeddings must have; 0: any */
 	char	   *targets;		/* what a SampleQuery must select for ReadEntry */
+	char	   *embedding;		/* of these, the embedding; NULL when it is stored */
 
 	/* set by ReadEntry */
 	VectorBuffer vector;
@@ -42,12 +43,12 @@ extern void CloseIndexReader(IndexReader *reader);
 extern EntryState ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column);
 extern char *EntryProblem(IndexReader *reader);
 extern int	EntrySqlState(const IndexReader *reader);
-extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query,
+extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *lock,
 							 EntryCallback callback, void *arg);
 
-/* Reads rows of a dataset by id; the slot's column 1 is the position. */
-extern void ReadSamplesOfIds(Dataset *dataset, const char *targets, int n, Datum *ids,
-							 SampleReader read, void *arg);
+/* Reads rows of a dataset by id: position, key, and the target. */
+extern void ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
+							 int n, Datum *ids, SampleReader read, void *arg);
 extern int	PositionOfSlot(TupleTableSlot *slot);
 
 #endif							/* BRAIN_INDEX_H */

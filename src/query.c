@@ -56,6 +56,10 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 		return NULL;
 
 	query->is_ids = false;
+	if (query->ids_only)
+		return MakeProblem(ERRCODE_INVALID_TEXT_REPRESENTATION,
+						   psprintf(_("\"%s\" is not an id of type %s"),
+									text, format_type_be(key->type)), NULL);
 	if (ParseVectorsText(text, &query->vectors, &query->n, &failure))
 		return CheckVectors(failure);
 	return MakeProblem(ERRCODE_INVALID_TEXT_REPRESENTATION,
@@ -164,9 +168,10 @@ ReadVectorArray(Oid element_type, VectorFormat format, ArrayType *array, Similar
 }
 
 /*
- * Arrays of integers are ids of every integer-like key; numeric[] is what SQL
- * makes of ARRAY[0.1, 0.7], a vector even where the key is numeric; other arrays
- * of the key's own type are ids.
+ * Arrays of integers are ids of every integer-like key, arrays of the key's own
+ * type are ids of any. So where the key is numeric ARRAY[0.1, 0.7] means ids, and
+ * an error if it was meant as a vector; the other way array_agg(id) would be
+ * taken for a vector without one.
  */
 static bool
 IsArrayOfIds(VectorFormat format, Oid element_type, ArrayType *array, const SampleKey *key)
@@ -175,7 +180,7 @@ IsArrayOfIds(VectorFormat format, Oid element_type, ArrayType *array, const Samp
 		return false;
 	if (VectorFormatIsInteger(format))
 		return IsIntegerLike(key->type);
-	return element_type == key->type && element_type != NUMERICOID;
+	return element_type == key->type;
 }
 
 static Problem *
@@ -258,6 +263,7 @@ ReadIds(Oid type, Datum value, SampleKey *key, SimilarityQuery *query)
 
 	memset(query, 0, sizeof(SimilarityQuery));
 	InitVectorBuffer(&query->vectors);
+	query->ids_only = true;
 	problem = ReadAnyQuery(type, value, key, query);
 	if (problem == NULL && !query->is_ids && query->n > 0)
 		return MakeProblem(ERRCODE_DATATYPE_MISMATCH,

@@ -13,6 +13,7 @@
  */
 typedef struct SimilarityQuery
 {
+	bool		ids_only;		/* vectors are no answer */
 	bool		is_ids;
 	int			n;
 	Datum	   *ids;

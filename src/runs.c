@@ -61,6 +61,16 @@ RaiseDuplicateRun(Relation rel, const char *brain_key)
 }
 
 /*
+ * May the current user read anything of a relation?
+ */
+static bool
+MayReadSome(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+/*
  * Open a dataset for reading, locked until the end of the transaction as any
  * query would. The OID may be anything that a user wrote as regclass. Error
  * 42501 when the caller may read nothing of it: whether it has a run is then
@@ -75,8 +85,7 @@ OpenSamples(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
-	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+	if (!MayReadSome(relid))
 		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
 					   RelationGetRelationName(rel));
 	return rel;
@@ -373,18 +382,14 @@ MayReadColumn(Oid relid, AttrNumber attno)
 }
 
 /*
- * May the current user search the run? SELECT on the dataset, or on the columns
- * that a search reads.
+ * May the current user read the columns that a search of the run reads?
  */
 static bool
-MayReadRun(const Run *run, Relation rel)
+MayReadColumns(const Run *run, Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 
-	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-		return true;
-	return pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK &&
-		MayReadColumn(relid, ResolveColumn(rel, run->id_attno, run->id_field)) &&
+	return MayReadColumn(relid, ResolveColumn(rel, run->id_attno, run->id_field)) &&
 		(run->embeddings_field == NULL ||
 		 MayReadColumn(relid, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field)));
 }
@@ -467,24 +472,29 @@ ShowNames(Datum *values, bool *nulls, const Run *run, Relation rel, const Datase
 }
 
 /*
- * Add a run to the result; rel is NULL when its dataset is missing.
+ * Add a run to the result. rel is NULL when its dataset cannot be looked at:
+ * then relid is 0 when it is missing.
  */
 static void
-ShowRun(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
+ShowRun(ReturnSetInfo *rsinfo, const Run *run, Oid relid, Relation rel)
 {
 	Datum		values[SHOW_COLUMNS] = {0};
 	bool		nulls[SHOW_COLUMNS] = {0};
 	Problem    *problem = NULL;
 	Dataset    *dataset = rel ? ResolveRun(run, rel, &problem) : NULL;
-	bool		counts = rel == NULL || MaySeeCounts(rel);
+	bool		counts = rel && MaySeeCounts(rel);
+	const char *state = run->has_index ? "ready" : "cleaned up";
 
-	nulls[SHOW_SAMPLES] = rel == NULL;
-	if (rel)
-		values[SHOW_SAMPLES] = ObjectIdGetDatum(RelationGetRelid(rel));
-	else
+	if (!OidIsValid(relid))
 		problem = MakeProblem(ERRCODE_UNDEFINED_TABLE,
 							  psprintf(_("dataset \"%s.%s\" does not exist"),
 									   run->dataset_schema, run->dataset_name), NULL);
+	if (problem)
+		state = "broken";
+	else if (rel == NULL)
+		state = "locked";
+	values[SHOW_SAMPLES] = ObjectIdGetDatum(relid);
+	nulls[SHOW_SAMPLES] = !OidIsValid(relid);
 	ShowText(values, nulls, SHOW_BRAIN_KEY, run->brain_key);
 	ShowText(values, nulls, SHOW_TYPE, run->type);
 	ShowText(values, nulls, SHOW_METHOD, run->backend);
@@ -496,11 +506,11 @@ ShowRun(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
 	nulls[SHOW_PATCHES_FIELD] = true;
 	values[SHOW_SUPPORTS_PROMPTS] = BoolGetDatum(false);
 	ShowCount(values, nulls, SHOW_INDEXED,
-			  run->embeddings_field ? run->indexed : CountEmbeddings(run), counts);
+			  counts && run->has_index && !run->embeddings_field ? CountEmbeddings(run) : run->indexed,
+			  counts);
 	ShowCount(values, nulls, SHOW_MISSING, run->missing, counts);
 	ShowCount(values, nulls, SHOW_SKIPPED, run->skipped, counts);
-	ShowText(values, nulls, SHOW_STATE,
-			 problem ? "broken" : run->has_index ? "ready" : "cleaned up");
+	ShowText(values, nulls, SHOW_STATE, state);
 	ShowText(values, nulls, SHOW_REASON, problem ? problem->message : NULL);
 	ShowText(values, nulls, SHOW_VERSION, run->version);
 	values[SHOW_CREATED] = TimestampTzGetDatum(run->created);
@@ -519,8 +529,50 @@ DatasetOfRun(const Run *run)
 }
 
 /*
- * SQL: brain._visible_runs() returns setof record. The runs of all datasets that
- * the caller may search; a superuser sees those whose dataset is missing too.
+ * Open a dataset unless somebody has locked it: a list of runs waits for nobody.
+ */
+static Relation
+TryOpenDataset(Oid relid)
+{
+	Relation	rel;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return NULL;
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		UnlockRelationOid(relid, AccessShareLock);
+	return rel;
+}
+
+/*
+ * Show a run, if the caller may search it. A superuser sees those whose dataset
+ * is missing too.
+ */
+static void
+ShowRunIfVisible(ReturnSetInfo *rsinfo, const Run *run, Oid relid)
+{
+	bool		may_read_all;
+	Relation	rel;
+
+	if (!OidIsValid(relid))
+	{
+		if (superuser())
+			ShowRun(rsinfo, run, InvalidOid, NULL);
+		return;
+	}
+	if (!MayReadSome(relid))
+		return;
+	may_read_all = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+	rel = TryOpenDataset(relid);
+	if (may_read_all || (rel && MayReadColumns(run, rel)))
+		ShowRun(rsinfo, run, relid, rel);
+	if (rel)
+		relation_close(rel, AccessShareLock);
+}
+
+/*
+ * SQL: brain._visible_runs(dataset regclass) returns setof record. The runs of a
+ * dataset, or with NULL of all, that the caller may search.
  */
 Datum
 brain_visible_runs(PG_FUNCTION_ARGS)
@@ -533,13 +585,10 @@ brain_visible_runs(PG_FUNCTION_ARGS)
 	{
 		Run		   *run = lfirst(lc);
 		Oid			relid = DatasetOfRun(run);
-		Relation	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
 
 		CHECK_FOR_INTERRUPTS();
-		if (rel ? MayReadRun(run, rel) : superuser())
-			ShowRun(rsinfo, run, rel);
-		if (rel)
-			relation_close(rel, AccessShareLock);
+		if (PG_ARGISNULL(0) || (relid == PG_GETARG_OID(0) && OidIsValid(relid)))
+			ShowRunIfVisible(rsinfo, run, relid);
 	}
 	return (Datum) 0;
 }

@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
@@ -333,20 +334,51 @@ QualifiedOperator(Oid operator)
 	return text;
 }
 
-static void
-InitSampleKey(SampleKey *key, Form_pg_attribute attribute)
+/*
+ * The key column in a query on the dataset. A domain is cast away, since an
+ * operator for any enum or any range does not know it; for a Var that is no
+ * work, and indexes serve it.
+ */
+static char *
+KeyOperand(const Dataset *dataset, const SampleKey *key, Oid column_type)
 {
+	if (column_type == key->type)
+		return psprintf("%s.%s", dataset->alias, key->column);
+	return psprintf("(%s.%s)::%s", dataset->alias, key->column,
+					format_type_extended(key->type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+}
+
+/*
+ * The types of text whose equality is not that of their bytes: citext, and any
+ * with a collation of that kind. character(n) only ignores its padding, which
+ * its input makes equal.
+ */
+static bool
+IsComparedByText(const SampleKey *key, Oid collation)
+{
+	return key->category == TYPCATEGORY_STRING && key->type != BPCHAROID &&
+		(key->type >= FirstNormalObjectId ||
+		 (OidIsValid(collation) && !get_collation_isdeterministic(collation)));
+}
+
+static void
+InitSampleKey(Dataset *dataset, Form_pg_attribute attribute)
+{
+	SampleKey  *key = &dataset->key;
 	Oid			output;
 	bool		is_varlena;
 	bool		is_preferred;
 
 	key->attno = attribute->attnum;
+	key->typmod = attribute->atttypmod;
 	key->column = pstrdup(quote_identifier(NameStr(attribute->attname)));
-	key->type = getBaseType(attribute->atttypid);
+	key->type = getBaseTypeAndTypmod(attribute->atttypid, &key->typmod);
+	key->operand = KeyOperand(dataset, key, attribute->atttypid);
 	key->array_type = get_array_type(key->type);
 	key->equals = QualifiedOperator(KeyEqualityOperator(key->type));
 	key->pinned = !HasFixedText(key->type);
 	get_type_category_preferred(key->type, &key->category, &is_preferred);
+	key->by_text = IsComparedByText(key, attribute->attcollation);
 	getTypeOutputInfo(key->type, &output, &is_varlena);
 	fmgr_info(output, &key->output);
 	getTypeInputInfo(key->type, &key->input, &key->ioparam);
@@ -366,7 +398,7 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 	dataset->name = DatasetName(dataset->relid);
 	dataset->from = QualifiedName(rel);
 	dataset->alias = pstrdup(quote_identifier(RelationGetRelationName(rel)));
-	InitSampleKey(&dataset->key, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
+	InitSampleKey(dataset, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
 	dataset->embeddings_attno = embeddings_attno;
 	if (embeddings_attno > 0)
 	{
@@ -486,7 +518,7 @@ TryInput(SampleKey *key, char *text, Datum *value)
 	FmgrInfo	input;
 
 	fmgr_info(key->input, &input);
-	return InputFunctionCallSafe(&input, text, key->ioparam, -1, (Node *) &errors, value);
+	return InputFunctionCallSafe(&input, text, key->ioparam, key->typmod, (Node *) &errors, value);
 }
 
 #else
@@ -504,11 +536,11 @@ CallInput(void *arg)
 {
 	InputCall  *call = arg;
 
-	*call->value = OidInputFunctionCall(call->key->input, call->text, call->key->ioparam, -1);
+	*call->value = OidInputFunctionCall(call->key->input, call->text, call->key->ioparam, call->key->typmod);
 }
 
 /*
- * Only errors of the data are swallowed.
+ * Only errors of the data are swallowed; an unknown name is one of reg* types.
  */
 static bool
 TryInput(SampleKey *key, char *text, Datum *value)
@@ -518,9 +550,15 @@ TryInput(SampleKey *key, char *text, Datum *value)
 
 	if (error == NULL)
 		return true;
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-		ReThrowError(error);
-	FreeErrorData(error);
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_TO_CATEGORY(ERRCODE_INVALID_SCHEMA_NAME):
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			FreeErrorData(error);
+			return false;
+	}
+	ReThrowError(error);
 	return false;
 }
 
@@ -759,8 +797,10 @@ ReadDuplicateId(TupleTableSlot *slot, void *arg)
 	bool		isnull;
 	Datum		id = slot_getattr(slot, 1, &isnull);
 
-	if (!isnull)
-		RaiseDuplicateId(dataset, SampleId(&dataset->key, id));
+	if (isnull)
+		return;
+	RaiseDuplicateId(dataset, dataset->key.by_text ? TextDatumGetCString(id) :
+					 SampleId(&dataset->key, id));
 }
 
 /*
@@ -769,8 +809,10 @@ ReadDuplicateId(TupleTableSlot *slot, void *arg)
 void
 CheckUniqueIds(Dataset *dataset)
 {
+	SampleKey  *key = &dataset->key;
 	SampleQuery query = {
-		.targets = psprintf("%s.%s", dataset->alias, dataset->key.column),
+		.targets = key->by_text ?
+			psprintf("(%s)::pg_catalog.text COLLATE pg_catalog.\"C\"", key->operand) : key->operand,
 		.join = "GROUP BY 1 HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1",
 		.read = ReadDuplicateId,
 		.arg = dataset,

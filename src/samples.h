@@ -27,12 +27,15 @@ typedef struct Problem
 typedef struct SampleKey
 {
 	AttrNumber	attno;
+	int32		typmod;
 	char	   *column;			/* quoted */
+	char	   *operand;		/* alias.column, as its base type */
 	Oid			type;			/* domains looked through */
 	Oid			array_type;		/* arrays of it */
 	char	   *equals;			/* its equality operator, qualified */
 	char		category;		/* pg_type.typcategory */
 	bool		pinned;			/* its text depends on settings */
+	bool		by_text;		/* equal values may be different ids */
 	FmgrInfo	output;
 	Oid			input;
 	Oid			ioparam;

@@ -313,7 +313,8 @@ RaiseUnknownIds(Search *search, const SimilarityQuery *query, float **vectors)
 {
 	const char *first = query->id_texts[0];
 	const char *hint = HintBrainKey(search, first,
-									first[0] == '[' || first[0] == '{' ?
+									first[0] == '[' || first[0] == '{' ||
+									(search->dataset->key.type == NUMERICOID && query->n > 1) ?
 									_("A vector is given as an array here: ARRAY[...]::real[].") : NULL);
 	StringInfoData list;
 	int			n = 0;
@@ -348,7 +349,7 @@ FetchQueryVectors(Search *search, const SimilarityQuery *query)
 	kept.vectors = palloc0(sizeof(float *) * query->n);
 	kept.ids = palloc0(sizeof(char *) * query->n);
 	kept.context = CurrentMemoryContext;
-	ReadEntriesOfIds(&search->reader, query, KeepQueryVector, &kept);
+	ReadEntriesOfIds(&search->reader, query, NULL, KeepQueryVector, &kept);
 	for (int i = 0; i < query->n; i++)
 	{
 		if (kept.vectors[i] == NULL)
@@ -618,7 +619,7 @@ KeepRow(TupleTableSlot *slot, void *arg)
 
 	if (fetch->found[position])
 		RaiseDuplicateId(fetch->search->dataset, fetch->neighbors[position].id);
-	fetch->rows[position] = datumCopy(slot_getattr(slot, 2, &isnull), false, -1);
+	fetch->rows[position] = datumCopy(slot_getattr(slot, 3, &isnull), false, -1);
 	fetch->found[position] = !isnull;
 	MemoryContextSwitchTo(old);
 }
@@ -627,7 +628,7 @@ KeepRow(TupleTableSlot *slot, void *arg)
  * Put n neighbours with their rows into the result, from the given rank on.
  */
 static void
-PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
+PutRows(Search *search, Oid row_type, int64 first, int n, ReturnSetInfo *rsinfo)
 {
 	SampleKey  *key = &search->dataset->key;
 	Neighbor   *neighbors = search->nearest.items + first;
@@ -643,7 +644,7 @@ PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
 	}
 	/* the cast keeps a select list from expanding the row into its columns */
 	ReadSamplesOfIds(search->dataset,
-					 psprintf("(%s.*)::%s", search->dataset->alias, search->dataset->from),
+					 psprintf("(%s.*)::%s", search->dataset->alias, search->dataset->from), NULL,
 					 n, ids, KeepRow, &fetch);
 	for (int i = 0; i < n; i++)
 	{
@@ -654,6 +655,8 @@ PutRows(Search *search, int64 first, int n, ReturnSetInfo *rsinfo)
 		values[1] = Float8GetDatum(neighbors[i].distance);
 		values[2] = Float8GetDatum(neighbors[i].score);
 		values[3] = fetch.rows[i];
+		if (get_typtype(row_type) == TYPTYPE_DOMAIN)
+			domain_check(values[3], nulls[3], row_type, NULL, CurrentMemoryContext);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }
@@ -684,19 +687,20 @@ Datum
 brain_similar_samples(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			row_type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Search		search = {0};
 	MemoryContext context;
 
 	search.arguments = ReadArguments(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
-	RunSearch(&search, DatasetOfRowType(get_fn_expr_argtype(fcinfo->flinfo, 0)),
+	RunSearch(&search, DatasetOfRowType(row_type),
 			  get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1));
 	context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain rows", ALLOCSET_DEFAULT_SIZES);
 	for (int64 first = 0; first < search.nearest.n; first += ROWS_PER_FETCH)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		PutRows(&search, first, (int) Min(ROWS_PER_FETCH, search.nearest.n - first), rsinfo);
+		PutRows(&search, row_type, first, (int) Min(ROWS_PER_FETCH, search.nearest.n - first), rsinfo);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}

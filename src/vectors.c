@@ -363,9 +363,12 @@ ParseElement(VectorParser *parser)
 		return true;
 	}
 	/* strtof rounds once; strtod tells what float32 cannot hold */
+	errno = 0;
 	wide = strtod(parser->next, &end);
 	if (end == parser->next)
 		return false;
+	if (isinf(wide) && errno == ERANGE)
+		wide = FLT_MAX * 2.0;	/* finite, and out of range too */
 	value = strtof(parser->next, NULL);
 	parser->next = end;
 	if (isnan(wide))
@@ -463,7 +466,7 @@ ParseVectorsText(const char *text, VectorBuffer *buffer, int *count, VectorFailu
 		if (!ParseVector(&parser, &n))
 			return false;
 		if (*count > 0 && n != buffer->dim)
-			parser.failure = VECTOR_NOT_ONE_DIMENSIONAL;
+			parser.failure = VECTOR_RAGGED;
 		buffer->dim = n;
 		if (++*count > MAX_QUERY_VECTORS)
 			ereport(ERROR,
@@ -508,6 +511,7 @@ VectorFailureSqlState(VectorFailure failure)
 			return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
 		case VECTOR_NOT_ONE_DIMENSIONAL:
 		case VECTOR_EMPTY:
+		case VECTOR_RAGGED:
 			return ERRCODE_ARRAY_SUBSCRIPT_ERROR;
 		case VECTOR_TOO_LONG:
 			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
@@ -540,6 +544,8 @@ VectorFailureText(VectorFailure failure, int dim, int dimensions)
 			return pstrdup(_("is not a one-dimensional array"));
 		case VECTOR_EMPTY:
 			return pstrdup(_("is empty"));
+		case VECTOR_RAGGED:
+			return pstrdup(_("has rows of different lengths"));
 		case VECTOR_TOO_LONG:
 			return psprintf(_("has more than %d dimensions"), MAX_DIMENSIONS);
 		case VECTOR_WRONG_DIMENSIONS:
