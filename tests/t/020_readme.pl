@@ -93,6 +93,23 @@ foreach my $message (map { /`([^`]*)`/g } $troubleshooting =~ /^\|([^|]*)\|/mg)
 	next if $message =~ /^($postgres)/;
 	ok(!grep({ index($sources, $_) < 0 } @words), "the program says: $message");
 }
+
+# Its links lead somewhere.
+my %anchors;
+foreach my $heading (grep { /^##/ } @lines)
+{
+	my $anchor = lc $heading;
+
+	$anchor =~ s/^#+ //;
+	$anchor =~ s/[^\w -]//g;
+	$anchor =~ s/ /-/g;
+	$anchors{"#$anchor"} = 1;
+}
+foreach my $link ($text =~ /\]\(([^)]*)\)/g)
+{
+	next if $link =~ /^https:/;
+	ok($link =~ /^#/ ? $anchors{$link} : -e "../$link", "the link $link");
+}
 done_testing();
 
 # The blocks to run: the line of each, the index of its last line and of its
@@ -180,7 +197,7 @@ sub sorted_codes
 	my %codes;
 
 	$codes{ lc $1 } = 1 while $sources =~ /\bERRCODE_(?:T_R_)?([A-Z_]+)/g;
-	delete @codes{qw(warning to_category operator_intervention query_canceled data_exception
+	delete @codes{qw(warning to_category operator_intervention query_canceled
 		  e_r_i_e_event_trigger_protocol_violated)};
 	return sort keys %codes;
 }
