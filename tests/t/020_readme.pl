@@ -196,9 +196,9 @@ sub sorted_codes
 	my ($sources) = @_;
 	my %codes;
 
-	$codes{ lc $1 } = 1 while $sources =~ /\bERRCODE_(?:T_R_)?([A-Z_]+)/g;
-	delete @codes{qw(warning to_category operator_intervention query_canceled
-		  e_r_i_e_event_trigger_protocol_violated)};
+	$codes{ lc $1 } = 1
+	  while $sources =~ /(?:errcode\(|MakeProblem\(|return |\? |: )ERRCODE_(?:T_R_)?([A-Z_]+)/g;
+	delete @codes{qw(warning e_r_i_e_event_trigger_protocol_violated)};
 	return sort keys %codes;
 }
 
