@@ -15,8 +15,7 @@ CREATE FUNCTION keys_text(id anyelement) RETURNS text STABLE LANGUAGE sql
 -- Makes a dataset keys_any with a key of a type and these ids, embeddings on a
 -- line in that order, and a run over them and one of stored embeddings.  Then
 -- finds each id by its value, by its canonical text, and by arrays of both.
--- (numeric[] is always a vector: by_array is NULL.)  All counts must be equal;
--- ids are the sample_ids, which must be the texts.
+-- All counts must be equal; ids are the sample_ids, which must be the texts.
 CREATE FUNCTION keys_check(type text, given text[])
 	RETURNS TABLE (samples bigint, by_value bigint, by_text bigint, by_array bigint, by_texts bigint,
 				   "rows" bigint, got bigint, stored bigint, changed bigint, removed bigint, ids text)
@@ -35,14 +34,12 @@ BEGIN
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_value;
 	EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', keys_text(a.id), k => 1, brain_key => 'key') s
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_text;
-	IF type !~ 'numeric' THEN
-		EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', ARRAY[a.id], k => 1, brain_key => 'key') s
-			WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_array;
-	END IF;
+	EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', ARRAY[a.id], k => 1, brain_key => 'key') s
+		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_array;
 	EXECUTE $q$SELECT count(*) FROM keys_any a, brain.sort_by_similarity('keys_any', ARRAY[keys_text(a.id)], k => 1, brain_key => 'key') s
 		WHERE s.sample_id = keys_text(a.id) AND distance = 0$q$ INTO by_texts;
 	EXECUTE $q$SELECT count(*) FROM keys_any a, brain.similar_samples(NULL::keys_any, a.id, k => 1, brain_key => 'key') s
-		WHERE (s.sample).id = a.id AND keys_text((s.sample).id) = keys_text(a.id)$q$ INTO "rows";
+		WHERE keys_text((s.sample).id) = keys_text(a.id)$q$ INTO "rows";
 	-- in the order asked: backwards
 	SELECT count(*) INTO got
 	  FROM brain.get_embeddings('keys_any', 'key', ARRAY(SELECT t FROM unnest(texts) WITH ORDINALITY AS u (t, n) ORDER BY n DESC))
