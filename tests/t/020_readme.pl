@@ -40,6 +40,10 @@ foreach my $block (@blocks)
 $readme .= join('', map { "$_\n" } @lines[ $next .. $#lines ]);
 append_to_file("$PostgreSQL::Test::Utils::log_path/README.md", $readme);
 
+# The pictures are those that demo/run draws.
+my ($pictures) = join("\n", @lines) =~ /^demo\/run show 42\n```\n\n```\n(.*?\n)```$/ms;
+is(run_show(42), $pictures, 'README.md, demo/run show 42');
+
 # "Getting started" is the demo's script, whole.
 my $run = squeezed(join("\n", map { $_->{sql} } @blocks));
 foreach my $statement (statements(slurp_file('../demo/demo.sql')))
@@ -162,6 +166,26 @@ sub run_psql
 	my @outputs = map { trimmed($_) } split(/^\Q$mark\E\n/m, $output);
 	push @outputs, '' while @outputs < @scripts;
 	return @outputs;
+}
+
+# What the function of demo/run prints, without colours.
+sub run_show
+{
+	my ($id) = @_;
+	my $output = '';
+
+	local $ENV{PGHOST} = $node->host;
+	local $ENV{PGPORT} = $node->port;
+	local $ENV{PGDATABASE} = 'postgres';
+	IPC::Run::run(
+		[ 'bash', '-euc', <<'BASH', 'bash', $id ], '>&', \$output);
+cd ..
+eval "$(sed -n '/^script=/p; /^show() {/,/^}/p' demo/run)"
+bin=$(dirname "$(command -v psql)") columns=80 colors=none bold='' plain=''
+show "$1"
+BASH
+	$output =~ s/\A\n//;
+	return trimmed($output);
 }
 
 sub trimmed
