@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+#include "arguments.h"
 #include "index.h"
 
 /*
@@ -213,4 +214,38 @@ ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *
 	ReadSamplesOfIds(reader->dataset, reader->embedding, lock, query->n, query->ids,
 					 ReadEntryOfId, &reading);
 	pfree(reading.seen);
+}
+
+/* ---------- for functions that take ids ---------- */
+
+/*
+ * The ids that a SQL function's argument names.
+ */
+void
+ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Dataset *dataset,
+				SimilarityQuery *ids)
+{
+	Problem    *problem;
+
+	RequireArgument(fcinfo, n, name);
+	problem = ReadIds(get_fn_expr_argtype(fcinfo->flinfo, n), PG_GETARG_DATUM(n),
+					  &dataset->key, ids);
+	if (problem)
+		RaiseProblem(problem);
+}
+
+/*
+ * Ids that are not in the index: allowed, warned of, or error P0002.
+ */
+void
+ReportMissing(const Run *run, const Dataset *dataset, int64 n, const char *example,
+			  bool allow_missing, bool warn_missing)
+{
+	if (n == 0 || (allow_missing && !warn_missing))
+		return;
+	ereport(allow_missing ? WARNING : ERROR,
+			(errcode(allow_missing ? ERRCODE_WARNING : ERRCODE_NO_DATA_FOUND),
+			 errmsg_plural("%lld id is not in brain run \"%s\" of \"%s\", for example \"%s\"",
+						   "%lld ids are not in brain run \"%s\" of \"%s\", for example \"%s\"",
+						   (unsigned long) n, (long long) n, run->brain_key, dataset->name, example)));
 }

@@ -5,6 +5,8 @@
 #ifndef BRAIN_INDEX_H
 #define BRAIN_INDEX_H
 
+#include "fmgr.h"
+
 #include "query.h"
 #include "runs.h"
 
@@ -50,5 +52,10 @@ extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, 
 extern void ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
 							 int n, Datum *ids, SampleReader read, void *arg);
 extern int	PositionOfSlot(TupleTableSlot *slot);
+
+extern void ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Dataset *dataset,
+							SimilarityQuery *ids);
+extern void ReportMissing(const Run *run, const Dataset *dataset, int64 n, const char *example,
+						  bool allow_missing, bool warn_missing);
 
 #endif							/* BRAIN_INDEX_H */

@@ -10,10 +10,13 @@
 #include "catalog.h"
 #include "samples.h"
 
+extern bool MayReadSome(Oid relid);
+extern bool OwnsDataset(Relation rel);
 extern Relation OpenSamples(Oid relid);
 extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);
 extern Run *FindRunToChange(Relation rel, const char *brain_key, bool missing_ok);
 extern Node *TryParseRunFilter(Relation rel, const char *text, Problem **problem);
+extern AttrNumber ResolveColumn(Relation rel, AttrNumber attno, const char *name);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
 

@@ -1,0 +1,265 @@
+/*
+ * samplequery.c
+ *		Reading a dataset.
+ *
+ * Datasets are read by the planner and executor, as the current user, under the
+ * active snapshot, into a DestReceiver of our own (cursors are four times
+ * slower): views, partitions, privileges and row security hold, and one
+ * statement sees one state. The query is analysed here rather than by SPI, so
+ * that a run's stored filter joins it as a tree, untouched by search_path.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "filter.h"
+#include "samples.h"
+
+/*
+ * Become the owner of a dataset, as REINDEX and REFRESH do: who works on
+ * somebody's dataset does not run that one's functions with his own rights, nor
+ * keeps settings that they change. Nothing happens for the owner.
+ */
+void
+BeginAsOwner(Oid owner, SavedUser *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->security_context);
+	saved->nest_level = 0;
+	if (owner == saved->user)
+		return;
+	SetUserIdAndSecContext(owner, saved->security_context | SECURITY_RESTRICTED_OPERATION);
+	saved->nest_level = NewGUCNestLevel();
+}
+
+void
+EndAsOwner(const SavedUser *saved)
+{
+	if (saved->nest_level > 0)
+		AtEOXact_GUC(false, saved->nest_level);
+	SetUserIdAndSecContext(saved->user, saved->security_context);
+}
+
+/*
+ * Receives the rows of a query. A run's filter is the owner's code. When the
+ * owner reads, it is part of the query; for anybody else it is evaluated here,
+ * row by row, as the owner: the query itself has the reader's rights.
+ */
+typedef struct SampleReceiver
+{
+	DestReceiver pub;
+	SampleReader read;
+	void	   *arg;
+	MemoryContext row_context;
+	Oid			owner;
+	EState	   *estate;			/* NULL: nothing to evaluate here */
+	ExprState  *filter;
+} SampleReceiver;
+
+static void
+PrepareFilter(SampleReceiver *receiver, const Dataset *dataset, Node *filter)
+{
+	SavedUser	saved;
+
+	receiver->owner = dataset->owner;
+	receiver->estate = CreateExecutorState();
+	BeginAsOwner(receiver->owner, &saved);
+	receiver->filter = ExecPrepareQual(make_ands_implicit((Expr *) filter), receiver->estate);
+	EndAsOwner(&saved);
+}
+
+static bool
+FitsFilter(SampleReceiver *receiver, TupleTableSlot *slot)
+{
+	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
+	SavedUser	saved;
+	bool		fits;
+
+	econtext->ecxt_scantuple = slot;
+	BeginAsOwner(receiver->owner, &saved);
+	fits = ExecQual(receiver->filter, econtext);
+	EndAsOwner(&saved);
+	ResetExprContext(econtext);
+	return fits;
+}
+
+static void
+ReceiverStartup(DestReceiver *self pg_attribute_unused(),
+				int operation pg_attribute_unused(),
+				TupleDesc desc pg_attribute_unused())
+{
+}
+
+static bool
+ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+{
+	SampleReceiver *receiver = (SampleReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+
+	CHECK_FOR_INTERRUPTS();
+	if (receiver->estate == NULL || FitsFilter(receiver, slot))
+		receiver->read(slot, receiver->arg);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return true;
+}
+
+static void
+ReceiverShutdown(DestReceiver *self pg_attribute_unused())
+{
+}
+
+/*
+ * Parse and analyse a query's text, as the caller's search_path has it.
+ */
+static Query *
+AnalyzeSampleQuery(const SampleQuery *query, const char *text)
+{
+	FilterErrorContext context;
+	RawStmt    *raw;
+	Query	   *analyzed;
+	int			nparams = query->params ? query->params->numParams : 0;
+
+	PushFilterErrorContext(&context, text, false);
+	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
+	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
+	PopFilterErrorContext(&context);
+	return analyzed;
+}
+
+/*
+ * Join the run's filter to a query. The dataset comes first in FROM, so that the
+ * stored tree's Vars fit.
+ */
+static void
+AddRunFilter(Query *analyzed, const Dataset *dataset, SampleReceiver *receiver)
+{
+	Node	   *filter = copyObject(dataset->filter);
+
+	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
+	if (filter == NULL)
+		return;
+	if (dataset->owner == GetUserId())
+		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals, filter);
+	else
+		PrepareFilter(receiver, dataset, MoveFilterToTargets(analyzed, filter));
+}
+
+static void
+RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestReceiver *receiver)
+{
+	List	   *rewritten = QueryRewrite(analyzed);
+	PlannedStmt *plan;
+	QueryDesc  *desc;
+
+	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
+		elog(ERROR, "unexpected rewrite result");
+	plan = pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, params);
+	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
+						   receiver, params, NULL, 0);
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+}
+
+/*
+ * Run a query on a dataset and hand each row to its reader. The dataset's name
+ * in the query is dataset->alias. Needs an active snapshot; the current user
+ * needs SELECT on the columns that are named.
+ */
+void
+ReadSamples(const Dataset *dataset, const SampleQuery *query)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain query",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SampleReceiver receiver = {
+		.pub = {ReceiveRow, ReceiverStartup, ReceiverShutdown, ReceiverShutdown, DestNone},
+		.read = query->read,
+		.arg = query->arg,
+	};
+	StringInfoData text;
+	Query	   *analyzed;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "SELECT %s FROM %s AS %s",
+					 query->targets, dataset->from, dataset->alias);
+	if (query->join)
+		appendStringInfo(&text, " %s", query->join);
+	if (query->filter)
+	{
+		(void) ParseExpressionText(query->filter);
+		/* on lines of its own: it may end in a comment */
+		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
+	}
+	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
+												 ALLOCSET_DEFAULT_SIZES);
+	analyzed = AnalyzeSampleQuery(query, text.data);
+	AddRunFilter(analyzed, dataset, &receiver);
+	RunSampleQuery(analyzed, text.data, query->params, &receiver.pub);
+	if (receiver.estate)
+		FreeExecutorState(receiver.estate);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Error 21000: only a view, a materialised view or a foreign table can have an
+ * id twice.
+ */
+void
+RaiseDuplicateId(const Dataset *dataset, const char *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("sample id \"%s\" is not unique in \"%s\"", id, dataset->name),
+			 errhint("Each row of a dataset is one sample with an id of its own.")));
+}
+
+static void
+ReadDuplicateId(TupleTableSlot *slot, void *arg)
+{
+	Dataset    *dataset = arg;
+	bool		isnull;
+	Datum		id = slot_getattr(slot, 1, &isnull);
+
+	if (isnull)
+		return;
+	RaiseDuplicateId(dataset, dataset->key.by_text ? TextDatumGetCString(id) :
+					 SampleId(&dataset->key, id));
+}
+
+/*
+ * Error 21000 when a dataset without unique index has an id twice.
+ */
+void
+CheckUniqueIds(Dataset *dataset)
+{
+	SampleKey  *key = &dataset->key;
+	SampleQuery query = {
+		.targets = key->by_text ?
+			psprintf("(%s)::pg_catalog.text COLLATE pg_catalog.\"C\"", key->operand) : key->operand,
+		.join = "GROUP BY 1 HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1",
+		.read = ReadDuplicateId,
+		.arg = dataset,
+	};
+
+	ReadSamples(dataset, &query);
+}
