@@ -7,6 +7,7 @@
 -- extension, and a schema "brain" that somebody else prepared is refused.
 CREATE SCHEMA brain;
 GRANT USAGE ON SCHEMA brain TO PUBLIC;
+COMMENT ON SCHEMA brain IS 'similarity search over your own samples (extension milvus_brain)';
 
 -- ---------------------------------------------------------------------------
 -- The catalog. Nobody but the owner reads or writes these tables; the view
@@ -439,3 +440,7 @@ CREATE EVENT TRIGGER milvus_brain_on_ddl_end ON ddl_command_end
 	EXECUTE FUNCTION brain._on_ddl_end();
 CREATE EVENT TRIGGER milvus_brain_on_drop ON sql_drop
 	EXECUTE FUNCTION brain._on_drop();
+
+COMMENT ON EVENT TRIGGER milvus_brain_on_ddl_start IS 'binds restored brain runs before their dataset can be renamed';
+COMMENT ON EVENT TRIGGER milvus_brain_on_ddl_end IS 'lets the names in brain._runs follow renames';
+COMMENT ON EVENT TRIGGER milvus_brain_on_drop IS 'deletes the brain runs of dropped datasets';

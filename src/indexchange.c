@@ -188,9 +188,13 @@ static bool
 UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, bool only_if_null)
 {
 	const Dataset *dataset = change->dataset;
-	Oid			types[] = {dataset->key.type, type};
-	Datum		values[] = {change->ids.ids[position], value};
 	bool		is_value = OidIsValid(type);
+	Oid			types[] = {dataset->key.type, is_value ? type : TEXTOID, TEXTOID};
+	Datum		values[] = {
+		change->ids.ids[position],
+		is_value ? value : CStringGetTextDatum(""),
+		CStringGetTextDatum(change->canonical[position])
+	};
 	StringInfoData sql;
 	bool		changed;
 
@@ -198,12 +202,15 @@ UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, boo
 	appendStringInfo(&sql, "UPDATE %s AS %s SET %s = %s WHERE %s %s $1",
 					 dataset->from, dataset->alias, dataset->embeddings_column,
 					 is_value ? "$2" : "NULL", dataset->key.operand, dataset->key.equals);
+	if (dataset->key.by_text)
+		appendStringInfo(&sql, " AND (%s)::pg_catalog.text COLLATE pg_catalog.\"C\""
+						 " OPERATOR(pg_catalog.=) $3", dataset->key.operand);
 	if (only_if_null || !is_value)
 		appendStringInfo(&sql, " AND %s.%s IS %sNULL", dataset->alias,
 						 dataset->embeddings_column, is_value ? "" : "NOT ");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql.data, is_value ? 2 : 1, types, values, NULL, false, 0) < 0)
+	if (SPI_execute_with_args(sql.data, 3, types, values, NULL, false, 0) < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", sql.data);
 	changed = SPI_processed > 0;
 	SPI_finish();
@@ -325,7 +332,7 @@ SplitEmbeddings(Oid type, Datum value, int n_ids, NewEmbeddings *new)
  * Embeddings as text, '[0.1, 0.7]' or '[[…], […]]', become real[].
  */
 static void
-ParseEmbeddings(const char *text, NewEmbeddings *new)
+ParseEmbeddings(const char *text, const SimilarityQuery *ids, NewEmbeddings *new)
 {
 	VectorBuffer buffer;
 	VectorFailure failure;
@@ -339,6 +346,9 @@ ParseEmbeddings(const char *text, NewEmbeddings *new)
 	if (failure != VECTOR_OK)
 		ereport(ERROR,
 				(errcode(VectorFailureSqlState(failure)),
+				 ids->n == 1 ?
+				 errmsg("embedding of sample \"%s\" %s", ids->id_texts[0],
+						VectorFailureText(failure, 0, 0)) :
 				 errmsg("embedding %s", VectorFailureText(failure, 0, 0))));
 	new->type = FLOAT4ARRAYOID;
 	new->values = palloc(sizeof(Datum) * new->n);
@@ -379,9 +389,9 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 
 	RequireArgument(fcinfo, 3, "embeddings");
 	if (type == UNKNOWNOID)
-		ParseEmbeddings(DatumGetCString(value), new);
+		ParseEmbeddings(DatumGetCString(value), &change->ids, new);
 	else if (TypeCategory(type) == TYPCATEGORY_STRING)
-		ParseEmbeddings(TextDatumGetCString(value), new);
+		ParseEmbeddings(TextDatumGetCString(value), &change->ids, new);
 	else
 		SplitEmbeddings(type, value, change->ids.n, new);
 	if (new->n != change->ids.n)

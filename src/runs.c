@@ -491,6 +491,8 @@ brain_cleanup(PG_FUNCTION_ARGS)
 	run = FindRunToChange(rel, brain_key, false);
 	DeleteEmbeddings(run);
 	run->has_index = false;
+	if (run->embeddings_field == NULL)
+		run->dimensions = 0;	/* add_to_index() begins anew */
 	run->indexed = run->missing = run->skipped = COUNT_UNKNOWN;
 	UpdateRun(run);
 	EndChange(rel);

@@ -352,6 +352,8 @@ InitSampleKey(Dataset *dataset, Form_pg_attribute attribute)
 	key->typmod = attribute->atttypmod;
 	key->column = pstrdup(quote_identifier(NameStr(attribute->attname)));
 	key->type = getBaseTypeAndTypmod(attribute->atttypid, &key->typmod);
+	if (key->type != BPCHAROID)
+		key->typmod = -1;
 	key->operand = KeyOperand(dataset, key, attribute->atttypid);
 	key->array_type = get_array_type(key->type);
 	key->equals = QualifiedOperator(KeyEqualityOperator(key->type));

@@ -27,7 +27,7 @@ typedef struct Problem
 typedef struct SampleKey
 {
 	AttrNumber	attno;
-	int32		typmod;
+	int32		typmod;			/* for input: character(n) pads, no other type may change a value */
 	char	   *column;			/* quoted */
 	char	   *operand;		/* alias.column, as its base type */
 	Oid			type;			/* domains looked through */
