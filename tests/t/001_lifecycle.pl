@@ -122,6 +122,8 @@ sql('CREATE EXTENSION milvus_brain');
 			'BEGIN; ALTER TABLE other.t RENAME TO u; ALTER TABLE other.u RENAME COLUMN id TO i; ROLLBACK', 'other.t', 'other|t|id|label' ],
 		[ 'rolled back to a savepoint',
 			'BEGIN; ALTER TABLE other.t RENAME TO u; SAVEPOINT s; ALTER TABLE other.u RENAME TO v; ROLLBACK TO s; COMMIT', 'other.u', 'other|u|id|label' ],
+		[ 'renamed by a replication role', 'SET session_replication_role = replica; ALTER TABLE other.u RENAME TO w; ALTER TABLE other.w RENAME COLUMN id TO nr', 'other.w', 'other|w|nr|label' ],
+		[ 'and back', 'ALTER TABLE other.w RENAME TO u; ALTER TABLE other.u RENAME COLUMN nr TO id', 'other.u', 'other|u|id|label' ],
 		[ 'by ALTER INDEX, which renames tables too', 'ALTER INDEX other.u RENAME TO t', 'other.t', 'other|t|id|label' ])
 	{
 		my ($what, $ddl, $name, $names) = @$step;
@@ -243,10 +245,6 @@ sql('CREATE EXTENSION milvus_brain');
 		is(counts(), '5 5 32', "$what: three runs more");
 		sql($ddl);
 		is(counts(), $before, "$what: they are gone, with their embeddings");
-		if (counts() ne $before)
-		{
-			sql("DELETE FROM brain._runs WHERE dataset_name <> 'stays'; DELETE FROM brain._run_bindings b WHERE NOT EXISTS (SELECT FROM brain._runs r WHERE r.run_id = b.run_id); DELETE FROM brain.embeddings b WHERE NOT EXISTS (SELECT FROM brain._runs r WHERE r.run_id = b.run_id)");
-		}
 		# the same name again is another dataset
 		sql("DROP TABLE IF EXISTS $name;" . make_table($name, 3));
 		is(sql("SELECT count(*) FROM brain.list_brain_runs('$name')"), '0', "$what: a new table of that name has no runs");
