@@ -170,6 +170,28 @@ SELECT :facts FROM brain.compute_similarity('datasets_double', 'key3', metric =>
 SELECT :facts FROM brain.compute_similarity('datasets_double', 'key3', metric => 'euclidean', id_field => 'id', skip_failures => true);
 SELECT rank, sample_id FROM brain.sort_by_similarity('datasets_double', 1, k => NULL, brain_key => 'key3');
 
+-- nor can an embedding be stored for a row without id: it is missing, no more
+SELECT missing FROM brain.compute_similarity('datasets_double', 'stored', metric => 'euclidean', id_field => 'id', with_data => false);
+SELECT * FROM brain.add_to_index('datasets_double', 'stored', ARRAY[1, 2], '[[1,0],[2,0]]');
+SELECT rank, sample_id FROM brain.sort_by_similarity('datasets_double', 1, brain_key => 'stored');
+SELECT indexed, missing, skipped FROM brain.load_brain_results('datasets_double', 'stored');
+
+-- an index over a view is written through it, where PostgreSQL lets that
+SELECT * FROM brain.add_to_index('datasets_double', 'key', ARRAY[2, 5], '[[20,0],[50,0]]');
+SELECT * FROM brain.remove_from_index('datasets_double', 'key', 41);
+SELECT * FROM datasets_twice WHERE id > 1 ORDER BY id;
+SELECT * FROM brain.add_to_index('datasets_matview', 'key', 2, '[1,2,3]');
+\echo :SQLSTATE
+SELECT * FROM brain.add_to_index('datasets_view', 'key', 'extra', '[1,2,3]');
+\echo :SQLSTATE
+CREATE FUNCTION datasets_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE '% becomes %', OLD, NEW;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER write INSTEAD OF UPDATE ON datasets_view FOR EACH ROW EXECUTE FUNCTION datasets_write();
+SELECT * FROM brain.add_to_index('datasets_view', 'key', 'extra', '[1,2,3]');
+
 -- other kinds of views: security barrier, WITH, aggregates, recursion
 CREATE VIEW datasets_barrier WITH (security_barrier) AS SELECT * FROM datasets_source WHERE label <> 'label 1';
 SELECT :facts FROM brain.compute_similarity('datasets_barrier', 'key', metric => 'euclidean', id_field => 'id');
@@ -283,6 +305,15 @@ SELECT :facts FROM brain.compute_similarity('datasets_dropped', 'no', id_field =
 ALTER TABLE datasets_dropped DROP b, ADD e real[] DEFAULT '{1,2}';
 SELECT * FROM datasets_compare('datasets_dropped', 'id', 'embedding', '17');
 SELECT rank, (sample).* FROM brain.similar_samples(NULL::datasets_dropped, 17, k => 2);
+
+-- a table of a type
+CREATE TYPE datasets_row AS (gone text, id bigint, label text, embedding real[]);
+ALTER TYPE datasets_row DROP ATTRIBUTE gone;
+CREATE TABLE datasets_typed OF datasets_row (PRIMARY KEY (id));
+INSERT INTO datasets_typed TABLE datasets_source;
+SELECT :facts FROM brain.compute_similarity('datasets_typed', 'key', metric => 'euclidean');
+SELECT * FROM datasets_compare('datasets_typed', 'id', 'embedding', '17');
+SELECT rank, (sample).* FROM brain.similar_samples(NULL::datasets_typed, 17, k => 2);
 
 -- an id_field beside a primary key, with the key in several columns, and with
 -- columns that are only included
@@ -401,6 +432,11 @@ SELECT :facts FROM brain.compute_similarity('brain._runs', 'key');
 SELECT :facts FROM brain.compute_similarity('brain.runs', 'key', id_field => 'brain_key');
 \echo :SQLSTATE
 
+\set VERBOSITY sqlstate
+SELECT :facts FROM (SELECT reltoastrelid::regclass AS toast FROM pg_class WHERE oid = 'datasets_plain'::regclass) AS t,
+	   brain.compute_similarity(toast, 'key', id_field => 'chunk_id', with_data => false);
+\set VERBOSITY default
+
 -- what is no table at all
 CREATE SEQUENCE datasets_sequence;
 CREATE TYPE datasets_type AS (id bigint, embedding real[]);
@@ -421,14 +457,14 @@ SELECT * FROM brain.similar_samples(NULL::integer, 1);
 
 -- nothing that was refused left a run behind
 SELECT samples, brain_key FROM brain.runs
- WHERE brain_key IN ('no') OR samples::text ~ 'temporary|keyless|deferrable|composite|pg_|schema|brain|sequence|type';
+ WHERE brain_key IN ('no') OR samples::text ~ 'temporary|keyless|deferrable|composite|pg_|schema|brain|sequence|_type$';
 
 SET client_min_messages = warning;
 DROP SCHEMA "Datasets ""x""; DROP" CASCADE;
 DROP TABLE datasets_source, datasets_plain, datasets_unlogged, datasets_parts, datasets_parts_1, datasets_twice,
 	datasets_words, x23456789_123456789_123456789_123456789_123456789_123456789_123, datasets_generated,
 	datasets_dropped, datasets_keys, datasets_keyless, datasets_deferrable, datasets_invalid, datasets_composite,
-	datasets_parent, datasets_child CASCADE;
+	datasets_parent, datasets_child, datasets_typed CASCADE;
 DROP SEQUENCE datasets_sequence;
-DROP TYPE datasets_type;
-DROP FUNCTION datasets_compare, datasets_l2;
+DROP TYPE datasets_type, datasets_row;
+DROP FUNCTION datasets_compare, datasets_l2, datasets_write;
