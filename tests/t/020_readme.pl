@@ -88,7 +88,7 @@ foreach my $code (sorted_codes($sources))
 	ok($text =~ /\| \w{5} [^|]*`$code`/ || $text =~ /`, \w{5} `$code`/, "README.md has the error $code");
 }
 my $postgres = join('|', 'could not determine polymorphic type', 'malformed array literal',
-	'permission denied', 'must be owner', 'cannot execute', 'pg_dump');
+	'permission denied', 'must be owner', 'cannot execute', 'cannot alter table', 'pg_dump');
 my ($troubleshooting) = join("\n", @lines) =~ /^## Troubleshooting\n(.*?)^## /ms;
 foreach my $message (map { /`([^`]*)`/g } $troubleshooting =~ /^\|([^|]*)\|/mg)
 {
