@@ -172,6 +172,18 @@ SELECT query_reads('query_of_text', $$'my_key'$$);
 \pset format aligned
 \pset tuples_only off
 
+-- ---- runs with different keys: the first that the query fits ----
+CREATE TABLE query_two (id int PRIMARY KEY, name text NOT NULL UNIQUE, embedding real[]);
+INSERT INTO query_two VALUES (1, 'one', '{1,0}'), (2, 'two', '{0,1}');
+SELECT brain_key FROM brain.compute_similarity('query_two', 'by_id');
+SELECT brain_key FROM brain.compute_similarity('query_two', 'by_name', id_field => 'name');
+SELECT sample_id FROM brain.sort_by_similarity('query_two', 'two', k => 1);
+SELECT sample_id FROM brain.sort_by_similarity('query_two', ARRAY['two'], k => 1);
+SELECT sample_id FROM brain.sort_by_similarity('query_two', '2', k => 1);
+SELECT sample_id FROM brain.sort_by_similarity('query_two', '[0,1]', k => 1, brain_key => 'by_id');
+SELECT sample_id FROM brain.sort_by_similarity('query_two', ARRAY[0,1]::real[], k => 1, brain_key => 'by_name');
+DROP TABLE query_two;
+
 -- ---- parameters ----
 -- untyped ones arrive as text; typed ones by their type; also from a generic plan
 PREPARE query_untyped AS SELECT sample_id, round(distance::numeric, 4) AS distance FROM brain.sort_by_similarity('query_of_bigint', $1, k => 1);

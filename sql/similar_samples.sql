@@ -51,6 +51,15 @@ UPDATE similar_t SET label = 'new' WHERE id = 33;
 SELECT (sample).label FROM brain.similar_samples(NULL::similar_t, 33, k => 1);
 ROLLBACK;
 
+-- a prepared statement follows the table's columns
+PREPARE similar_row AS SELECT sample FROM brain.similar_samples(NULL::similar_t, 33, k => 1);
+EXECUTE similar_row;
+ALTER TABLE similar_t ADD COLUMN extra int DEFAULT 9;
+EXECUTE similar_row;
+ALTER TABLE similar_t DROP COLUMN extra;
+EXECUTE similar_row;
+DEALLOCATE similar_row;
+
 -- ---- columns that are unusual ----
 ALTER TABLE similar_t DROP COLUMN meta;
 ALTER TABLE similar_t ADD COLUMN "Größe ""x""" numeric DEFAULT 7, ADD COLUMN twice bigint GENERATED ALWAYS AS (id * 2) STORED;
@@ -207,6 +216,17 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SELECT count(*), min(s.distance) FROM similar_big b JOIN brain.sort_by_similarity('similar_big', 42, k => NULL) s ON b.id = s.sample_id::bigint;
+-- and while a parallel query runs, in its leader: ids parsed, rows fetched
+CREATE TABLE similar_stamps (id timestamptz PRIMARY KEY, n int, embedding real[]);
+INSERT INTO similar_stamps SELECT timestamptz '2020-01-01 00:00+00' + i * interval '1 hour', i, ARRAY[i % 100, i / 100] FROM generate_series(1, 3000) i;
+ANALYZE similar_stamps;
+SELECT indexed FROM brain.compute_similarity('similar_stamps', 'k', metric => 'euclidean');
+SELECT count(*) > 0 AS parallel FROM similar_nodes($$SELECT b.n, (SELECT (s.sample).n FROM brain.similar_samples(NULL::similar_stamps, b.id::text, k => 1) s) FROM similar_stamps b WHERE b.n % 1000 = 0$$) n WHERE n = 'Gather';
+SELECT b.n, (SELECT (s.sample).n FROM brain.similar_samples(NULL::similar_stamps, b.id::text, k => 1) s) AS by_id,
+	   (SELECT (s.sample).n FROM brain.similar_samples(NULL::similar_stamps, format('[%s,%s]', b.n % 100, b.n / 100), k => 1) s) AS by_vector,
+	   (SELECT count(*) FROM brain.get_embeddings('similar_stamps', 'k', b.id::text)) AS embeddings, brain.has_brain_run('similar_stamps', 'k') AS has
+  FROM similar_stamps b WHERE b.n % 1000 = 0 ORDER BY b.n;
+DROP TABLE similar_stamps;
 RESET max_parallel_workers_per_gather;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
