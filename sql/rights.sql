@@ -551,6 +551,54 @@ SELECT brain.delete_brain_run('rights.images', 'folded2');
 DROP FUNCTION rights.fold(int);
 
 -- ---------------------------------------------------------------------------
+-- A run's filter is its owner's: his functions run as he does, for everybody
+-- ---------------------------------------------------------------------------
+SET ROLE regress_rights_owner;
+CREATE FUNCTION rights.keeps(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN IF id = 2 THEN RAISE WARNING 'run filter runs as %', current_user; END IF; RETURN id <> 2; END $$;
+SELECT brain_key, indexed FROM brain.compute_similarity('rights.images', 'kept', filter => 'rights.keeps(id)');
+SET ROLE regress_rights_reader;
+SELECT rank, sample_id FROM brain.sort_by_similarity('rights.images', '[1, 0]', k => 2, brain_key => 'kept');
+SELECT (sample).id FROM brain.similar_samples(NULL::rights.images, '[1, 0]', k => 1, brain_key => 'kept', filter => 'id < 4');
+SELECT count(*) FROM brain.get_embeddings('rights.images', 'kept');
+SELECT indexed FROM brain.load_brain_results('rights.images', 'kept');
+RESET ROLE;
+SELECT rank, sample_id FROM brain.sort_by_similarity('rights.images', '[1, 0]', k => 2, brain_key => 'kept');
+SELECT current_user = session_user AS unchanged;
+-- what it changes is gone again, and it does not become somebody else
+SET ROLE regress_rights_owner;
+CREATE OR REPLACE FUNCTION rights.keeps(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN PERFORM set_config('search_path', 'rights', false); PERFORM set_config('row_security', 'off', false); RETURN true; END $$;
+RESET ROLE;
+SELECT count(*) FROM brain.sort_by_similarity('rights.images', '[1, 0]', k => 2, brain_key => 'kept');
+SHOW search_path;
+SHOW row_security;
+RESET search_path;
+RESET row_security;
+SET ROLE regress_rights_owner;
+CREATE OR REPLACE FUNCTION rights.keeps(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN PERFORM set_config('role', session_user, false); RAISE WARNING 'became %', current_user; RETURN true; END $$;
+RESET ROLE;
+SELECT count(*) FROM brain.sort_by_similarity('rights.images', '[1, 0]', k => 2, brain_key => 'kept');
+SELECT current_user = session_user AS unchanged;
+-- nor does he run what the searcher puts first in search_path
+SET ROLE regress_rights_owner;
+CREATE FUNCTION rights.helper(id int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE OR REPLACE FUNCTION rights.keeps(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper(id); END';
+RESET ROLE;
+CREATE SCHEMA rights_reader AUTHORIZATION regress_rights_reader;
+GRANT USAGE ON SCHEMA rights_reader TO PUBLIC;
+SET ROLE regress_rights_reader;
+CREATE FUNCTION rights_reader.helper(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RAISE WARNING 'look-alike runs as %', current_user; RETURN true; END $$;
+SET search_path = rights_reader, rights;
+SELECT rights.attempt($$SELECT brain.sort_by_similarity('rights.images', '[1, 0]', k => 2, brain_key => 'kept')$$);
+RESET search_path;
+RESET ROLE;
+DROP SCHEMA rights_reader CASCADE;
+SELECT brain.delete_brain_run('rights.images', 'kept');
+
+-- ---------------------------------------------------------------------------
 -- The owner is who owns the table now
 -- ---------------------------------------------------------------------------
 ALTER TABLE rights.images OWNER TO regress_rights_heir;
