@@ -210,6 +210,10 @@ SELECT filter || E'\n' || compute_error(format($$SELECT brain.compute_similarity
  ORDER BY n;
 \pset format aligned
 \pset tuples_only off
+-- an error points into the filter, and says whose rules these are
+SELECT brain.compute_similarity('compute_t', 'bad', filter => 'id > 0 AND no_such_column = 1');
+SELECT brain.compute_similarity('compute_t', 'bad', filter => 'id IN (SELECT 1)');
+SELECT brain.compute_similarity('compute_t', 'bad', filter => 'id > 0 AND');
 SELECT brain_key FROM brain.list_brain_runs('compute_t') WHERE brain_key LIKE 'bad%';
 SELECT indexed FROM brain.compute_similarity('compute_t', 'immutable', filter => 'compute_immutable(label)');
 SELECT count(*) FROM compute_t WHERE label = 'l1' AND embedding IS NOT NULL;
