@@ -104,7 +104,7 @@ COMMENT ON FUNCTION brain.compute_similarity(regclass, text, text, text, text, t
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION brain._search_support(internal) RETURNS internal
-	LANGUAGE c STRICT PARALLEL SAFE
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'brain_search_support';
 COMMENT ON FUNCTION brain._search_support(internal) IS 'planner support: rows and cost of a search (internal)';
 
@@ -276,6 +276,11 @@ GRANT SELECT ON brain.runs TO PUBLIC;
 COMMENT ON VIEW brain.runs IS
 	'the brain runs of all datasets that one may read; state is ready, cleaned up, broken (reason says why), or locked while another session alters the dataset; counts are of the last compute and NULL under row security';
 
+CREATE FUNCTION brain._metric_name(metric text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'brain_metric_name';
+COMMENT ON FUNCTION brain._metric_name(text) IS 'FiftyOne''s name of a metric, from its, Milvus'' or pgvector''s word (internal)';
+
 CREATE FUNCTION brain.list_brain_runs(
 	samples				regclass,
 	type				text DEFAULT NULL,
@@ -286,35 +291,35 @@ CREATE FUNCTION brain.list_brain_runs(
 	embeddings_field	text DEFAULT NULL
 ) RETURNS SETOF brain.runs
 	LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
-	SET search_path = pg_catalog, pg_temp
-	AS $$
+	BEGIN ATOMIC
 		SELECT r.* FROM brain._visible_runs($1) r
-		 WHERE ($2 IS NULL OR r.type = $2)
+		 WHERE r.samples = $1
+		   AND ($2 IS NULL OR r.type = $2)
 		   AND ($3 IS NULL OR r.method = CASE $3 WHEN 'sklearn' THEN 'exact' ELSE $3 END)
 		   AND ($4 IS NULL OR r.patches_field = $4)
 		   AND ($5 IS NULL OR r.supports_prompts = $5)
 		   AND ($6 IS NULL OR r.metric = brain._metric_name($6))
 		   AND ($7 IS NULL OR r.embeddings_field = $7)
-		 ORDER BY r.brain_key COLLATE "C"
-	$$;
+		 ORDER BY r.brain_key COLLATE "C";
+	END;
 COMMENT ON FUNCTION brain.list_brain_runs(regclass, text, text, text, boolean, text, text) IS
 	'the brain runs of a dataset, sorted by key; an argument that is not NULL must be equal';
 
 CREATE FUNCTION brain.has_brain_run(samples regclass, brain_key text) RETURNS boolean
 	LANGUAGE sql STABLE PARALLEL RESTRICTED
-	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT EXISTS (SELECT FROM brain._visible_runs($1) r WHERE r.brain_key = $2) $$;
+	BEGIN ATOMIC
+		SELECT EXISTS (SELECT FROM brain._visible_runs($1) r WHERE r.samples = $1 AND r.brain_key = $2);
+	END;
 COMMENT ON FUNCTION brain.has_brain_run(regclass, text) IS 'is there a brain run of that key?';
 
 CREATE FUNCTION brain._no_such_run(samples regclass, brain_key text) RETURNS jsonb
-	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+	LANGUAGE c STABLE PARALLEL RESTRICTED
 	AS 'MODULE_PATHNAME', 'brain_no_such_run';
 COMMENT ON FUNCTION brain._no_such_run(regclass, text) IS 'raises the error that says so (internal)';
 
 CREATE FUNCTION brain.get_brain_info(samples regclass, brain_key text) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL RESTRICTED
-	SET search_path = pg_catalog, pg_temp
-	AS $$
+	BEGIN ATOMIC
 		SELECT CASE WHEN r.brain_key IS NULL THEN brain._no_such_run($1, $2) ELSE
 			   jsonb_build_object(
 				   'key', r.brain_key,
@@ -337,8 +342,8 @@ CREATE FUNCTION brain.get_brain_info(samples regclass, brain_key text) RETURNS j
 					   'indexed', r.indexed,
 					   'missing', r.missing,
 					   'skipped', r.skipped)) END
-		  FROM (SELECT) AS one LEFT JOIN brain._visible_runs($1) r ON r.brain_key = $2
-	$$;
+		  FROM (SELECT) AS one LEFT JOIN brain._visible_runs($1) r ON r.samples = $1 AND r.brain_key = $2;
+	END;
 COMMENT ON FUNCTION brain.get_brain_info(regclass, text) IS
 	'the record of a brain run: key, version, timestamp, config, and the state of its index';
 
@@ -374,11 +379,6 @@ COMMENT ON FUNCTION brain.cleanup(regclass, text) IS
 -- ---------------------------------------------------------------------------
 -- About the extension
 -- ---------------------------------------------------------------------------
-
-CREATE FUNCTION brain._metric_name(metric text) RETURNS text
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-	AS 'MODULE_PATHNAME', 'brain_metric_name';
-COMMENT ON FUNCTION brain._metric_name(text) IS 'FiftyOne''s name of a metric, from its, Milvus'' or pgvector''s word (internal)';
 
 CREATE FUNCTION brain.version() RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -444,3 +444,8 @@ CREATE EVENT TRIGGER milvus_brain_on_drop ON sql_drop
 COMMENT ON EVENT TRIGGER milvus_brain_on_ddl_start IS 'binds restored brain runs before their dataset can be renamed';
 COMMENT ON EVENT TRIGGER milvus_brain_on_ddl_end IS 'lets the names in brain._runs follow renames';
 COMMENT ON EVENT TRIGGER milvus_brain_on_drop IS 'deletes the brain runs of dropped datasets';
+
+-- Also in sessions that replay what others did (session_replication_role = replica).
+ALTER EVENT TRIGGER milvus_brain_on_ddl_start ENABLE ALWAYS;
+ALTER EVENT TRIGGER milvus_brain_on_ddl_end ENABLE ALWAYS;
+ALTER EVENT TRIGGER milvus_brain_on_drop ENABLE ALWAYS;

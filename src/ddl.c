@@ -190,7 +190,10 @@ FilterText(const Run *run)
 	FilterDeparse deparse = {run, run->filter};
 
 	if (run->filter_tree && ConditionalLockRelationOid(run->dataset, AccessShareLock))
+	{
 		(void) Try(DeparseFilter, &deparse);
+		UnlockRelationOid(run->dataset, AccessShareLock);
+	}
 	return deparse.text;
 }
 
@@ -229,7 +232,13 @@ FollowNames(const Run *run, bool write)
 
 		/* of a dataset that is not here, and whose name is taken now */
 		if (orphan && memcmp(&orphan->id, &now.id, sizeof(pg_uuid_t)) != 0)
+		{
+			ereport(NOTICE,
+					(errmsg("brain run \"%s\" of a \"%s.%s\" that is not there makes way for the one of \"%s.%s\"",
+							now.brain_key, now.dataset_schema, now.dataset_name,
+							run->dataset_schema, run->dataset_name)));
 			DeleteRun(orphan);
+		}
 		UpdateRun(&now);
 		BindRun(&now);
 	}
@@ -262,6 +271,30 @@ EventOid(uint64 row)
 }
 
 /*
+ * Parse the filter of an altered dataset's run again where its tree does not
+ * hold any more: a column may have been dropped and made again.
+ */
+static void
+MendFilter(Run *run)
+{
+	Relation	rel = relation_open(run->dataset, AccessShareLock);
+	Problem    *problem = NULL;
+	Dataset    *dataset = LookAtRun(run, rel, &problem);
+
+	if (dataset && problem)
+	{
+		Node	   *filter = TryParseRunFilter(rel, run->filter, &problem);
+
+		if (filter && (run = LockRun(run)) != NULL && run->bound)
+		{
+			run->filter_tree = nodeToString(filter);
+			BindRun(run);
+		}
+	}
+	relation_close(rel, NoLock);
+}
+
+/*
  * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered, names
  * are found in the caches: nothing here waits, but for others that change the
  * same run.
@@ -287,6 +320,8 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 		if (run->bound && FollowNames(run, false) &&
 			(run = LockRun(run)) != NULL && run->bound)
 			FollowNames(run, true);
+		if (run && run->bound && run->dataset == target)
+			MendFilter(run);
 	}
 	PopActiveSnapshot();
 	PG_RETURN_NULL();

@@ -106,9 +106,18 @@ PutEntry(TupleTableSlot *slot, void *arg)
 	AllEmbeddings *all = arg;
 	IndexReader *reader = &all->reader;
 
-	if (ReadEntry(reader, slot, 1) == ENTRY_OK)
-		PutEmbedding(all->rsinfo, SampleId(&reader->dataset->key, reader->id),
-					 VectorToArray(reader->vector.values, reader->vector.dim));
+	switch (ReadEntry(reader, slot, 1))
+	{
+		case ENTRY_OK:
+			PutEmbedding(all->rsinfo, SampleId(&reader->dataset->key, reader->id),
+						 VectorToArray(reader->vector.values, reader->vector.dim));
+			break;
+		case ENTRY_BAD:
+			LeaveOut(reader);
+			break;
+		case ENTRY_MISSING:
+			break;
+	}
 }
 
 /*
@@ -132,6 +141,7 @@ brain_get_all_embeddings(PG_FUNCTION_ARGS)
 	query.targets = all.reader.targets;
 	ReadSamples(all.reader.dataset, &query);
 	CloseIndexReader(&all.reader);
+	WarnOfLeftOut(&all.reader, fcinfo->flinfo);
 	relation_close(rel, NoLock);
 	return (Datum) 0;
 }

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
@@ -33,8 +34,11 @@
 #include "filter.h"
 #include "samples.h"
 
-/* An expression longer than this is refused: it is parsed twice a search. */
-#define MAX_FILTER_LENGTH (1024 * 1024)
+/*
+ * Bytes of an expression. It is parsed three times a search, and PostgreSQL's
+ * parser can neither be cancelled nor, in nested comments, be called linear.
+ */
+#define MAX_FILTER_LENGTH (64 * 1024)
 
 /*
  * Move an error's position from the client's statement, where it would point
@@ -272,6 +276,33 @@ RunFilterText(Node *filter, Relation rel)
 }
 
 /* ---------- evaluating a run's filter outside the query ---------- */
+
+static bool
+IsNotBuiltin(Oid function, void *context pg_attribute_unused())
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+FilterIsNotBuiltinWalker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, List) &&
+		(exprType(node) >= FirstNormalObjectId || check_functions_in_node(node, IsNotBuiltin, NULL)))
+		return true;
+	return expression_tree_walker(node, FilterIsNotBuiltinWalker, context);
+}
+
+/*
+ * Does a filter run nothing but PostgreSQL's own code? Types count: a domain's
+ * constraints call functions too.
+ */
+bool
+RunFilterIsBuiltin(Node *filter)
+{
+	return !FilterIsNotBuiltinWalker(filter, NULL);
+}
 
 typedef struct ColumnMap
 {

@@ -11,6 +11,7 @@
 extern Node *ParseExpressionText(const char *text);
 extern Node *ParseRunFilter(Relation rel, const char *text);
 extern void CheckRunFilter(Node *filter);
+extern bool RunFilterIsBuiltin(Node *filter);
 extern Node *MoveFilterToTargets(Query *query, Node *filter);
 extern bool RunFilterIsIntact(Node *filter, Relation rel);
 extern char *RunFilterText(Node *filter, Relation rel);

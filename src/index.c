@@ -53,10 +53,8 @@ ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column)
 	reader->failure = VECTOR_OK;
 	if (reader->stored)
 	{
-		if (reader->id_is_null)
-			return ENTRY_BAD;
-		if (!FetchEmbedding(reader->stored, SampleId(&reader->dataset->key, reader->id),
-							&reader->vector))
+		if (reader->id_is_null || !FetchEmbedding(reader->stored, SampleId(&reader->dataset->key, reader->id),
+													  &reader->vector))
 			return ENTRY_MISSING;
 	}
 	else
@@ -93,6 +91,53 @@ EntrySqlState(const IndexReader *reader)
 {
 	return reader->id_is_null ? ERRCODE_NULL_VALUE_NOT_ALLOWED :
 		VectorFailureSqlState(reader->failure);
+}
+
+/*
+ * Count the bad entry that was read last, and keep the first one's problem.
+ */
+void
+LeaveOut(IndexReader *reader)
+{
+	MemoryContext old;
+
+	if (reader->left_out++ > 0)
+		return;
+	old = MemoryContextSwitchTo(reader->vector.context);
+	reader->first_problem = EntryProblem(reader);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * What the statement that a call belongs to has been told. A function in a join
+ * is called for each row and tells it once: fn_extra lives as long as the place
+ * of the call in the statement's execution.
+ */
+Told *
+ToldByStatement(FmgrInfo *flinfo)
+{
+	if (flinfo->fn_extra == NULL)
+		flinfo->fn_extra = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(Told));
+	return flinfo->fn_extra;
+}
+
+/*
+ * Say, once a statement, how many samples were left out, and why one of them.
+ */
+void
+WarnOfLeftOut(const IndexReader *reader, FmgrInfo *flinfo)
+{
+	Told	   *told = ToldByStatement(flinfo);
+
+	if (reader->left_out == 0 || told->left_out)
+		return;
+	told->left_out = true;
+	ereport(WARNING,
+			(errmsg_plural("%lld sample was left out of the search",
+						   "%lld samples were left out of the search",
+						   (unsigned long) reader->left_out, (long long) reader->left_out),
+			 errdetail_internal("%s%s", reader->left_out > 1 ? _("One of them: ") : "",
+								reader->first_problem)));
 }
 
 /* ---------- by id ---------- */

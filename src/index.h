@@ -35,7 +35,18 @@ typedef struct IndexReader
 	bool		id_is_null;
 	Datum		id;
 	VectorFailure failure;		/* of an ENTRY_BAD whose id is not NULL */
+
+	/* set by LeaveOut */
+	int64		left_out;
+	char	   *first_problem;
 } IndexReader;
+
+/* Of what a statement has been told. */
+typedef struct Told
+{
+	bool		chosen_run;
+	bool		left_out;
+} Told;
 
 /* Called with the position of an id in the query, counted from 0. */
 typedef void (*EntryCallback) (IndexReader *reader, int position, EntryState state, void *arg);
@@ -45,6 +56,9 @@ extern void CloseIndexReader(IndexReader *reader);
 extern EntryState ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column);
 extern char *EntryProblem(IndexReader *reader);
 extern int	EntrySqlState(const IndexReader *reader);
+extern void LeaveOut(IndexReader *reader);
+extern Told *ToldByStatement(FmgrInfo *flinfo);
+extern void WarnOfLeftOut(const IndexReader *reader, FmgrInfo *flinfo);
 extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *lock,
 							 EntryCallback callback, void *arg);
 

@@ -246,31 +246,16 @@ typedef struct NewEmbeddings
  * double precision[] column gets the caller's doubles, not their float32.
  */
 static void
-SplitArray(ArrayType *array, Oid type, NewEmbeddings *new)
+SplitArray(ArrayType *array, NewEmbeddings *new)
 {
-	Oid			element_type = get_element_type(type);
-	int			dim = ARR_DIMS(array)[1];
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n_elements;
+	ArrayIterator iterator = array_create_iterator(array, 1, NULL);
+	bool		isnull;
 
-	get_typlenbyvalalign(element_type, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, element_type, typlen, typbyval, typalign,
-					  &elements, &nulls, &n_elements);
 	new->n = ARR_DIMS(array)[0];
 	new->values = palloc(sizeof(Datum) * new->n);
-	for (int i = 0; i < new->n; i++)
-	{
-		int			lower_bound = 1;
-
+	for (int i = 0; array_iterate(iterator, &new->values[i], &isnull); i++)
 		CHECK_FOR_INTERRUPTS();
-		new->values[i] = PointerGetDatum(construct_md_array(elements + i * dim, nulls + i * dim,
-															1, &dim, &lower_bound, element_type,
-															typlen, typbyval, typalign));
-	}
+	array_free_iterator(iterator);
 }
 
 static void
@@ -301,7 +286,7 @@ SplitEmbeddings(Oid type, Datum value, int n_ids, NewEmbeddings *new)
 		int			ndim = VectorFormatIsArray(format) ? ARR_NDIM(DatumGetArrayTypeP(value)) : 1;
 
 		if (ndim == 2)
-			SplitArray(DatumGetArrayTypeP(value), base, new);
+			SplitArray(DatumGetArrayTypeP(value), new);
 		else if (ndim == 0 && n_ids == 0)
 			new->n = 0;			/* no embeddings for no ids */
 	}
@@ -341,7 +326,7 @@ ParseEmbeddings(const char *text, const SimilarityQuery *ids, NewEmbeddings *new
 	if (!ParseVectorsText(text, &buffer, &new->n, &failure))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("\"%s\" is not a vector", text),
+				 errmsg("\"%s\" is not a vector", ClipText(text)),
 				 errhint("Vectors look like '[0.1, 0.7]'.")));
 	if (failure != VECTOR_OK)
 		ereport(ERROR,
@@ -373,6 +358,18 @@ CheckFitsColumn(const Dataset *dataset, const VectorBuffer *vector, const char *
 					 errmsg("embedding of sample \"%s\" has an element that is no integer, but column %s holds integers",
 							id, dataset->embeddings_column)));
 	}
+}
+
+/*
+ * What a column's type cannot be assigned from, it is given as real[].
+ */
+static void
+UseRealArrays(NewEmbeddings *new)
+{
+	new->type = FLOAT4ARRAYOID;
+	for (int i = 0; i < new->n; i++)
+		new->values[i] = PointerGetDatum(VectorToArray(new->vectors[i].values,
+													   new->vectors[i].dim));
 }
 
 /*
@@ -420,6 +417,9 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 		dimensions = vector->dim;
 		CheckFitsColumn(change->dataset, vector, change->ids.id_texts[i]);
 	}
+	if (change->run->embeddings_field &&
+		!can_coerce_type(1, &new->type, &change->dataset->embeddings_type, COERCION_ASSIGNMENT))
+		UseRealArrays(new);
 }
 
 static void

@@ -51,7 +51,7 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 	VectorFailure failure;
 
 	AllocateIds(query, 1);
-	query->id_texts[0] = text;
+	query->id_texts[0] = ClipText(text);
 	if (ParseSampleId(key, text, &query->ids[0]))
 		return NULL;
 
@@ -59,12 +59,12 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 	if (query->ids_only)
 		return MakeProblem(ERRCODE_INVALID_TEXT_REPRESENTATION,
 						   psprintf(_("\"%s\" is not an id of type %s"),
-									text, format_type_be(key->type)), NULL);
+									ClipText(text), format_type_be(key->type)), NULL);
 	if (ParseVectorsText(text, &query->vectors, &query->n, &failure))
 		return CheckVectors(failure);
 	return MakeProblem(ERRCODE_INVALID_TEXT_REPRESENTATION,
 						psprintf(_("query \"%s\" is neither an id of type %s nor a vector"),
-								 text, format_type_be(key->type)),
+								 ClipText(text), format_type_be(key->type)),
 						_("Vectors look like '[0.1, 0.7]'."));
 }
 
@@ -72,19 +72,21 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
  * One id of any scalar type: as it is when that is the key's, else by its text.
  */
 static Problem *
-ReadId(Oid type, Datum value, SampleKey *key, Datum *id, char **text)
+ReadId(Oid type, Datum value, SampleKey *key, Datum *id, char **id_text)
 {
-	*text = CanonicalText(type, value);
+	char	   *text = CanonicalText(type, value);
+
+	*id_text = ClipText(text);
 	if (getBaseType(type) == key->type)
 	{
 		*id = value;
 		return NULL;
 	}
-	if (ParseSampleId(key, *text, id))
+	if (ParseSampleId(key, text, id))
 		return NULL;
 	return MakeProblem(ERRCODE_INVALID_TEXT_REPRESENTATION,
-						psprintf(_("\"%s\" is not an id of type %s"),
-								 *text, format_type_be(key->type)), NULL);
+					   psprintf(_("\"%s\" is not an id of type %s"),
+								*id_text, format_type_be(key->type)), NULL);
 }
 
 static Problem *

@@ -134,7 +134,7 @@ ShowRun(ReturnSetInfo *rsinfo, const Run *run, Oid relid, Relation rel)
 	Datum		values[SHOW_COLUMNS] = {0};
 	bool		nulls[SHOW_COLUMNS] = {0};
 	Problem    *problem = NULL;
-	Dataset    *dataset = rel ? ResolveRun(run, rel, &problem) : NULL;
+	Dataset    *dataset = rel ? LookAtRun(run, rel, &problem) : NULL;
 	bool		counts = rel && MaySeeCounts(rel);
 	const char *state = run->has_index ? "ready" : "cleaned up";
 
@@ -205,6 +205,7 @@ static void
 ShowRunIfVisible(ReturnSetInfo *rsinfo, const Run *run, Oid relid)
 {
 	bool		may_read_all;
+	bool		is_missing = false;
 	Relation	rel;
 
 	if (!OidIsValid(relid))
@@ -215,9 +216,9 @@ ShowRunIfVisible(ReturnSetInfo *rsinfo, const Run *run, Oid relid)
 	}
 	if (!MayReadSome(relid))
 		return;
-	may_read_all = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+	may_read_all = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK;
 	rel = TryOpenDataset(relid);
-	if (may_read_all || (rel && MayReadColumns(run, rel)))
+	if ((may_read_all && !is_missing) || (rel && MayReadColumns(run, rel)))
 		ShowRun(rsinfo, run, relid, rel);
 	if (rel)
 		relation_close(rel, AccessShareLock);

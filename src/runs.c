@@ -62,7 +62,10 @@ RaiseDuplicateRun(Relation rel, const char *brain_key)
 bool
 MayReadSome(Oid relid)
 {
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+	bool		is_missing = false;
+
+	/* it may be dropped while a list of runs is made */
+	return pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK ||
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
@@ -193,43 +196,40 @@ TryParseRunFilter(Relation rel, const char *text, Problem **problem)
 	FilterParse parse = {rel, text, NULL};
 	Oid			user;
 	int			security_context;
+	int			nest_level = NewGUCNestLevel();
 	ErrorData  *error;
 
 	GetUserIdAndSecContext(&user, &security_context);
 	error = Try(ParseAsOwner, &parse);
-	if (error == NULL)
-		return parse.filter;
-	/* a subtransaction has done this already, if there was one */
+	/* a subtransaction has undone this already, if there was one */
 	SetUserIdAndSecContext(user, security_context);
-	*problem = MakeProblem(error->sqlerrcode,
-						   psprintf(_("its filter cannot be used: %s"), error->message), NULL);
-	return NULL;
-}
-
-static Node *
-ResolveFilter(const Run *run, Relation rel, Problem **problem)
-{
-	if (run->filter == NULL)
-		return NULL;
-	if (run->bound && run->filter_tree)
-	{
-		Node	   *filter = stringToNode(run->filter_tree);
-
-		if (RunFilterIsIntact(filter, rel))
-			return filter;
-	}
-	return TryParseRunFilter(rel, run->filter, problem);
+	AtEOXact_GUC(false, nest_level);
+	if (error)
+		*problem = MakeProblem(error->sqlerrcode,
+							   psprintf(_("its filter cannot be used: %s"), error->message), NULL);
+	return parse.filter;
 }
 
 /*
- * The dataset of a run as it is now, or why the run cannot be used.
+ * A run's filter from its tree; NULL when there is none that holds.
+ */
+static Node *
+IntactFilter(const Run *run, Relation rel)
+{
+	Node	   *filter = run->bound && run->filter_tree ? stringToNode(run->filter_tree) : NULL;
+
+	return filter && RunFilterIsIntact(filter, rel) ? filter : NULL;
+}
+
+/*
+ * The dataset of a run as its columns are now, or why the run cannot be used.
+ * Of its filter only what is known without running anything: for lists.
  */
 Dataset *
-ResolveRun(const Run *run, Relation rel, Problem **problem)
+LookAtRun(const Run *run, Relation rel, Problem **problem)
 {
 	AttrNumber	key_attno = ResolveColumn(rel, run->id_attno, run->id_field);
 	AttrNumber	embeddings_attno = InvalidAttrNumber;
-	Node	   *filter;
 	Dataset    *dataset;
 
 	if ((*problem = CheckDataset(rel)) != NULL)
@@ -252,12 +252,28 @@ ResolveRun(const Run *run, Relation rel, Problem **problem)
 			return NULL;
 	}
 
-	filter = ResolveFilter(run, rel, problem);
-	if (*problem)
-		return NULL;
 	dataset = OpenDataset(rel, key_attno, embeddings_attno);
-	dataset->filter = filter;
+	dataset->filter = run->filter ? IntactFilter(run, rel) : NULL;
+	if (run->filter && run->bound && run->filter_tree && dataset->filter == NULL)
+		*problem = MakeProblem(ERRCODE_UNDEFINED_OBJECT,
+							   pstrdup(_("something that its filter uses was dropped")),
+							   _("If it was made again, a search finds it."));
 	return dataset;
+}
+
+/*
+ * The dataset of a run that is about to be used, or why it cannot be.
+ */
+Dataset *
+ResolveRun(const Run *run, Relation rel, Problem **problem)
+{
+	Dataset    *dataset = LookAtRun(run, rel, problem);
+
+	if (dataset == NULL || run->filter == NULL || dataset->filter)
+		return dataset;
+	*problem = NULL;
+	dataset->filter = TryParseRunFilter(rel, run->filter, problem);
+	return *problem ? NULL : dataset;
 }
 
 /*
@@ -375,6 +391,8 @@ RequireOwner(Relation rel)
 Datum
 brain_no_such_run(PG_FUNCTION_ARGS)
 {
+	RequireArgument(fcinfo, 0, "samples");
+	RequireArgument(fcinfo, 1, "brain_key");
 	RaiseNoSuchRun(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_NULL();
 }

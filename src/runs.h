@@ -17,6 +17,7 @@ extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);
 extern Run *FindRunToChange(Relation rel, const char *brain_key, bool missing_ok);
 extern Node *TryParseRunFilter(Relation rel, const char *text, Problem **problem);
 extern AttrNumber ResolveColumn(Relation rel, AttrNumber attno, const char *name);
+extern Dataset *LookAtRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
 

@@ -30,7 +30,9 @@
 /*
  * Become the owner of a dataset, as REINDEX and REFRESH do: who works on
  * somebody's dataset does not run that one's functions with his own rights, nor
- * keeps settings that they change. Nothing happens for the owner.
+ * keeps settings that they change; and the owner's functions do not find what a
+ * search_path of the other one's puts in their way. Nothing happens for the
+ * owner.
  */
 void
 BeginAsOwner(Oid owner, SavedUser *saved)
@@ -40,7 +42,7 @@ BeginAsOwner(Oid owner, SavedUser *saved)
 	if (owner == saved->user)
 		return;
 	SetUserIdAndSecContext(owner, saved->security_context | SECURITY_RESTRICTED_OPERATION);
-	saved->nest_level = NewGUCNestLevel();
+	saved->nest_level = PinSearchPath();
 }
 
 void
@@ -52,9 +54,9 @@ EndAsOwner(const SavedUser *saved)
 }
 
 /*
- * Receives the rows of a query. A run's filter is the owner's code. When the
- * owner reads, it is part of the query; for anybody else it is evaluated here,
- * row by row, as the owner: the query itself has the reader's rights.
+ * Receives the rows of a query. A run's filter may be the owner's code: then,
+ * for anybody but the owner, it is evaluated here, row by row, as the owner,
+ * since the query itself has the reader's rights.
  */
 typedef struct SampleReceiver
 {
@@ -150,24 +152,26 @@ AddRunFilter(Query *analyzed, const Dataset *dataset, SampleReceiver *receiver)
 	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
 	if (filter == NULL)
 		return;
-	if (dataset->owner == GetUserId())
+	if (dataset->owner == GetUserId() || RunFilterIsBuiltin(filter))
 		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals, filter);
 	else
 		PrepareFilter(receiver, dataset, MoveFilterToTargets(analyzed, filter));
 }
 
 static void
-RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestReceiver *receiver)
+RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, SampleReceiver *receiver)
 {
+	/* the planner has not seen what the receiver evaluates */
+	int			options = receiver->estate ? 0 : CURSOR_OPT_PARALLEL_OK;
 	List	   *rewritten = QueryRewrite(analyzed);
 	PlannedStmt *plan;
 	QueryDesc  *desc;
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
-	plan = pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, params);
+	plan = pg_plan_query(linitial_node(Query, rewritten), text, options, params);
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   receiver, params, NULL, 0);
+						   &receiver->pub, params, NULL, 0);
 	ExecutorStart(desc, 0);
 #if PG_VERSION_NUM >= 180000
 	ExecutorRun(desc, ForwardScanDirection, 0);
@@ -213,7 +217,7 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 												 ALLOCSET_DEFAULT_SIZES);
 	analyzed = AnalyzeSampleQuery(query, text.data);
 	AddRunFilter(analyzed, dataset, &receiver);
-	RunSampleQuery(analyzed, text.data, query->params, &receiver.pub);
+	RunSampleQuery(analyzed, text.data, query->params, &receiver);
 	if (receiver.estate)
 		FreeExecutorState(receiver.estate);
 	MemoryContextSwitchTo(old);

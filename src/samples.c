@@ -16,6 +16,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
@@ -406,6 +407,23 @@ DatasetName(Oid relid)
 	if (RelationIsVisible(relid))
 		return name;
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+/* How much of a caller's text a message repeats, in bytes. */
+#define MAX_QUOTED_LENGTH 100
+
+/*
+ * A caller's text for a message, which it must not make as long as itself.
+ */
+char *
+ClipText(const char *text)
+{
+	int			length = strlen(text);
+
+	if (length <= MAX_QUOTED_LENGTH)
+		return pstrdup(text);
+	length = pg_mbcliplen(text, length, MAX_QUOTED_LENGTH);
+	return psprintf("%.*s...", length, text);
 }
 
 /* ---------- sample ids ---------- */

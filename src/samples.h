@@ -85,6 +85,7 @@ extern AttrNumber ColumnNumber(Relation rel, const char *name);
 extern AttrNumber PrimaryKeyColumn(Relation rel);
 extern List *CandidateEmbeddingsColumns(Relation rel);
 extern bool DatasetIsTable(Relation rel);
+extern char *ClipText(const char *text);
 extern char *DatasetName(Oid relid);
 
 extern Dataset *OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno);

@@ -58,6 +58,7 @@ typedef struct SearchArguments
 typedef struct Search
 {
 	SearchArguments arguments;
+	FmgrInfo   *flinfo;			/* of the SQL function */
 	Relation	rel;
 	Run		   *run;
 	Dataset    *dataset;
@@ -71,8 +72,6 @@ typedef struct Search
 	char	   *query_id;		/* canonical, when it was one id */
 
 	Nearest		nearest;
-	int64		left_out;		/* bad samples */
-	char	   *first_problem;
 } Search;
 
 /* ---------- arguments ---------- */
@@ -119,24 +118,6 @@ ReadArguments(FunctionCallInfo fcinfo)
 	return arguments;
 }
 
-/* ---------- once a statement ---------- */
-
-/*
- * A function in a join is called for each row: what a user is told once a
- * statement is told at its first call. True when that is now. Two top-level
- * statements never start at the same microsecond in one session.
- */
-static bool
-FirstInStatement(TimestampTz *last)
-{
-	TimestampTz now = GetCurrentStatementStartTimestamp();
-
-	if (*last == now)
-		return false;
-	*last = now;
-	return true;
-}
-
 /* ---------- which run ---------- */
 
 /*
@@ -160,7 +141,9 @@ FitQuery(const Run *run, Dataset *dataset, Oid type, Datum value, SimilarityQuer
 	if (problem == NULL && !query->is_ids && run->dimensions > 0 &&
 		query->vectors.dim != run->dimensions)
 		problem = MakeProblem(ERRCODE_DATA_EXCEPTION,
-							  psprintf(_("query vector has %d dimensions, brain run \"%s\" has %d"),
+							  psprintf(ngettext("query vector has %d dimension, brain run \"%s\" has %d",
+												"query vector has %d dimensions, brain run \"%s\" has %d",
+												query->vectors.dim),
 									   query->vectors.dim, run->brain_key, run->dimensions),
 							  type == TEXTOID ? HintIdArray(&dataset->key) : NULL);
 	return problem;
@@ -207,6 +190,7 @@ RaiseNoRunFits(Search *search, Oid type, Datum value, List *runs, Problem *probl
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("no brain run of \"%s\" can answer the query", name),
+			 errdetail("All are broken or were cleaned up."),
 			 errhint("brain.list_brain_runs() shows their states. Compute one again with overwrite => true.")));
 }
 
@@ -216,7 +200,7 @@ RaiseNoRunFits(Search *search, Oid type, Datum value, List *runs, Problem *probl
 static void
 ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 {
-	static TimestampTz last_notice = 0;
+	Told	   *told = ToldByStatement(search->flinfo);
 	List	   *runs = RunsOfDataset(search->rel);
 	Problem    *first_problem = NULL;
 	int			n_fitting = 0;
@@ -232,8 +216,9 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 		if (!run->has_index)
 			continue;
 		dataset = ResolveRun(run, search->rel, &problem);
-		if (dataset)
-			problem = FitQuery(run, dataset, type, value, &as_read);
+		if (dataset == NULL)
+			continue;
+		problem = FitQuery(run, dataset, type, value, &as_read);
 		if (problem && first_problem == NULL)
 			first_problem = problem;
 		if (problem || n_fitting++ > 0)
@@ -244,11 +229,12 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 	}
 	if (n_fitting == 0)
 		RaiseNoRunFits(search, type, value, runs, first_problem);
-	if (n_fitting > 1 && FirstInStatement(&last_notice))
+	if (n_fitting > 1 && !told->chosen_run)
 		ereport(NOTICE,
 				(errmsg("using brain run \"%s\" of \"%s\", the first of %d that fit",
 						search->run->brain_key, search->dataset->name, n_fitting),
 				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
+	told->chosen_run = true;
 }
 
 /*
@@ -354,6 +340,7 @@ FetchQueryVectors(Search *search, const SimilarityQuery *query)
 											 mul_size(sizeof(float) * search->dim, query->n));
 	for (int i = 0; i < query->n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		memcpy(search->vectors + (Size) i * search->dim, kept.vectors[i],
 			   sizeof(float) * search->dim);
 		pfree(kept.vectors[i]);
@@ -399,6 +386,7 @@ PrepareQuery(Search *search, const SimilarityQuery *query)
 	search->squared_norms = palloc(sizeof(double) * search->n);
 	for (int i = 0; i < search->n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		search->squared_norms[i] = SquaredNorm(search->vectors + (Size) i * search->dim, search->dim);
 		if (search->run->metric == METRIC_COSINE && search->squared_norms[i] == 0)
 			ereport(ERROR,
@@ -446,15 +434,6 @@ AggregateDistances(const Search *search, const VectorBuffer *vector, Neighbor *c
 }
 
 static void
-LeaveOut(Search *search)
-{
-	if (search->left_out++ > 0)
-		return;
-	search->first_problem = MemoryContextStrdup(search->nearest.context,
-												EntryProblem(&search->reader));
-}
-
-static void
 ScoreSample(TupleTableSlot *slot, void *arg)
 {
 	Search	   *search = arg;
@@ -463,7 +442,7 @@ ScoreSample(TupleTableSlot *slot, void *arg)
 	Neighbor	candidate;
 
 	if (state == ENTRY_BAD)
-		LeaveOut(search);
+		LeaveOut(reader);
 	if (state != ENTRY_OK)
 		return;
 	if (search->n == 1)
@@ -480,21 +459,6 @@ ScoreSample(TupleTableSlot *slot, void *arg)
 	candidate.is_query = candidate.distance == 0 && search->run->metric != METRIC_DOTPRODUCT &&
 		search->query_id && strcmp(candidate.id, search->query_id) == 0;
 	AddNearest(&search->nearest, &candidate);
-}
-
-static void
-WarnOfLeftOut(Search *search)
-{
-	static TimestampTz last_warning = 0;
-
-	if (search->left_out == 0 || !FirstInStatement(&last_warning))
-		return;
-	ereport(WARNING,
-			(errmsg_plural("%lld sample was left out of the search",
-						   "%lld samples were left out of the search",
-						   (unsigned long) search->left_out, (long long) search->left_out),
-			 errdetail_internal("%s%s", search->left_out > 1 ? _("One of them: ") : "",
-								search->first_problem)));
 }
 
 static int
@@ -547,7 +511,7 @@ RunSearch(Search *search, Oid relid, Oid type, Datum value)
 	CloseIndexReader(&search->reader);
 	SortNearest(&search->nearest);
 	CheckDuplicates(search);
-	WarnOfLeftOut(search);
+	WarnOfLeftOut(&search->reader, search->flinfo);
 }
 
 /* ---------- SQL ---------- */
@@ -568,7 +532,7 @@ Datum
 brain_sort_by_similarity(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Search		search = {0};
+	Search		search = {.flinfo = fcinfo->flinfo};
 
 	RequireArgument(fcinfo, 0, "samples");
 	search.arguments = ReadArguments(fcinfo);
@@ -682,7 +646,7 @@ brain_similar_samples(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			row_type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	Search		search = {0};
+	Search		search = {.flinfo = fcinfo->flinfo};
 	MemoryContext context;
 
 	search.arguments = ReadArguments(fcinfo);

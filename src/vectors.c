@@ -181,15 +181,19 @@ ReadNumericElement(Datum numeric, float *value)
 }
 
 static VectorFailure
-ReadNumericElements(ArrayType *array, int n, float *values)
+ReadNumericElements(ArrayType *array, float *values)
 {
-	Datum	   *elements;
+	ArrayIterator iterator = array_create_iterator(array, 0, NULL);
 	VectorFailure failure = VECTOR_OK;
+	Datum		element;
+	bool		isnull;
 
-	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
-	for (int i = 0; i < n && failure == VECTOR_OK; i++)
-		failure = ReadNumericElement(elements[i], &values[i]);
-	pfree(elements);
+	while (failure == VECTOR_OK && array_iterate(iterator, &element, &isnull))
+	{
+		CHECK_FOR_INTERRUPTS();
+		failure = ReadNumericElement(element, values++);
+	}
+	array_free_iterator(iterator);
 	return failure;
 }
 
@@ -301,7 +305,7 @@ ReadArray(VectorFormat format, Datum value, int max_rows, VectorBuffer *buffer, 
 	n = ArrayGetNItems(ndim, ARR_DIMS(array));
 	ReserveElements(buffer, n);
 	if (format == VECTOR_NUMERIC_ARRAY)
-		return ReadNumericElements(array, n, buffer->values);
+		return ReadNumericElements(array, buffer->values);
 	return ReadElements(format, ARR_DATA_PTR(array), n, buffer->values);
 }
 
@@ -549,7 +553,8 @@ VectorFailureText(VectorFailure failure, int dim, int dimensions)
 		case VECTOR_TOO_LONG:
 			return psprintf(_("has more than %d dimensions"), MAX_DIMENSIONS);
 		case VECTOR_WRONG_DIMENSIONS:
-			return psprintf(_("has %d dimensions, not %d"), dim, dimensions);
+			return psprintf(ngettext("has %d dimension, not %d", "has %d dimensions, not %d", dim),
+							dim, dimensions);
 		case VECTOR_ZERO:
 			return pstrdup(_("is the zero vector, which has no cosine"));
 		case VECTOR_OK:
