@@ -298,11 +298,22 @@ SELECT rank, sample_id FROM brain.sort_by_similarity('embeddings_bad', 'a', brai
 SELECT rank, sample_id FROM brain.sort_by_similarity('embeddings_bad', 'a', brain_key => 'key', filter => $$id IN ('nan', 'zero')$$);
 -- none among them: no WARNING
 SELECT rank, sample_id FROM brain.sort_by_similarity('embeddings_bad', 'a', brain_key => 'key', filter => 'good');
--- as many calls as there are in a statement
+-- once, however often a statement calls it
 SELECT b.id, s.sample_id FROM embeddings_bad b, brain.sort_by_similarity('embeddings_bad', b.id, brain_key => 'key', k => 1) s
  WHERE b.good AND b.embedding IS NOT NULL ORDER BY 1;
-SELECT count(*) FROM brain.sort_by_similarity('embeddings_bad', 'a', brain_key => 'key'), brain.sort_by_similarity('embeddings_odd', 3) s
- UNION ALL SELECT count(*) FROM brain.similar_samples(NULL::embeddings_bad, 'b'::text, brain_key => 'key');
+SELECT count(*) FROM generate_series(1, 50) i, brain.sort_by_similarity('embeddings_odd', CASE WHEN i % 2 = 0 THEN 2 ELSE 3 END);
+-- two searches tell of theirs
+SELECT a.sample_id, b.sample_id FROM brain.sort_by_similarity('embeddings_bad', 'a', brain_key => 'key', k => 1) a, brain.sort_by_similarity('embeddings_odd', 3, k => 1) b;
+-- statements of a function are statements
+DO $$
+BEGIN
+	FOR i IN 2..3 LOOP
+		RAISE NOTICE 'search %', i;
+		PERFORM * FROM brain.sort_by_similarity('embeddings_odd', i);
+	END LOOP;
+END $$;
+-- so does who reads the whole index
+SELECT sample_id, embedding FROM brain.get_embeddings('embeddings_odd', 'key') ORDER BY sample_id;
 -- and again in the next statement of one transaction
 BEGIN;
 SELECT count(*) FROM brain.sort_by_similarity('embeddings_bad', 'a', brain_key => 'key', k => 2);
