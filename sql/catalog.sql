@@ -290,9 +290,11 @@ SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') -> ' || pg_get
 \pset format aligned
 \pset tuples_only off
 -- Searches are STABLE and PARALLEL RESTRICTED (one snapshot, the leader's); what
--- writes is VOLATILE and UNSAFE; nothing is SECURITY DEFINER; SQL functions pin search_path.
+-- writes is VOLATILE and UNSAFE; nothing is SECURITY DEFINER; SQL functions are parsed when they are made,
+-- so that no search_path matters.
 SELECT proname, pronargs AS args, provolatile AS v, proparallel AS p, proisstrict AS strict, prosecdef AS secdef, proleakproof AS leakproof,
-	   procost AS cost, prorows AS rows, prosupport <> 0 AS support, lanname, array_to_string(proconfig, ' ') AS config
+	   procost AS cost, prorows AS rows, prosupport <> 0 AS support, lanname,
+	   prosqlbody IS NOT NULL AS parsed, proconfig
   FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'brain'::regnamespace
  ORDER BY proname COLLATE "C", pronargs, p.proargtypes::text COLLATE "C" DESC;
 -- all that the extension made is in schema brain, and has a comment

@@ -288,6 +288,11 @@ SELECT filter || E'\n' || search_error(format($$SELECT brain.sort_by_similarity(
 	(31, 'position = 1'),
 	(32, '1 / (id - id) = 1')) AS f (n, filter)
  ORDER BY n;
+-- at most 64 kB of it; deep nesting ends in an error, not in a crash
+SELECT search_error(format($$SELECT brain.sort_by_similarity('search_t', 7, filter => %L, brain_key => 'm_cosine')$$, repeat(' ', 65532) || 'true'));
+SELECT search_error(format($$SELECT brain.sort_by_similarity('search_t', 7, filter => %L, brain_key => 'm_cosine')$$, repeat(' ', 65533) || 'true'));
+SELECT search_error(format($$SELECT brain.sort_by_similarity('search_t', 7, filter => %L, brain_key => 'm_cosine')$$, repeat('(', 30000) || 'true' || repeat(')', 30000))) LIKE '_____: %' AS refused;
+SELECT search_error(format($$SELECT brain.sort_by_similarity('search_t', 7, filter => %L, brain_key => 'm_cosine')$$, repeat('not ', 16000) || 'true')) LIKE '_____: %' AS refused;
 \pset format aligned
 \pset tuples_only off
 SELECT count(*) FROM search_canary;
