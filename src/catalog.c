@@ -425,6 +425,8 @@ WriteRow(const char *table, const char *index, const Run *run,
 	InitUuidKey(&key, 1, &run->id);
 	ReplaceTuples(rel, index, &key, form ? form(run, RelationGetDescr(rel)) : NULL);
 	table_close(rel, RowExclusiveLock);
+	/* the rest of the statement sees it, under its next snapshot */
+	CommandCounterIncrement();
 }
 
 /*

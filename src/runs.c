@@ -319,14 +319,10 @@ BeginWrite(const char *function)
 	PushActiveSnapshot(GetLatestSnapshot());
 }
 
-/*
- * And what it ends with: what it wrote is seen by the rest of the statement.
- */
 void
 EndWrite(void)
 {
 	PopActiveSnapshot();
-	CommandCounterIncrement();
 }
 
 /* What LockDatabaseObject() locks: objects of our own making in a class of ours. */
