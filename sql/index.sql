@@ -46,6 +46,12 @@ SELECT sample_id FROM brain.get_embeddings('index_t', 'c', ARRAY[7, 2, 99]);
 SELECT sample_id FROM brain.get_embeddings('index_t', 'c', ARRAY[7, 2, 99], warn_missing => true);
 SELECT sample_id FROM brain.get_embeddings('index_t', 'c', ARRAY[2, 99], warn_missing => true);
 SELECT sample_id FROM brain.get_embeddings('index_t', 'c', ARRAY[2, 1], allow_missing => false, warn_missing => true);
+-- a bad one is not in the index: it is left out, and of all is warned once
+UPDATE index_t SET embedding = '{1,NaN,1}' WHERE id = 6;
+UPDATE index_t SET embedding = '{1,2}' WHERE id = 7;
+SELECT count(*) FROM brain.get_embeddings('index_t', 'c');
+SELECT sample_id FROM brain.get_embeddings('index_t', 'c', ARRAY[6, 5, 7], warn_missing => true);
+UPDATE index_t SET embedding = NULL WHERE id IN (6, 7);
 \pset format unaligned
 \pset tuples_only on
 SELECT index_error($$SELECT brain.get_embeddings('index_t', 'c', ARRAY[7, 2, 99], allow_missing => false)$$);
