@@ -266,6 +266,12 @@ SELECT inserted FROM brain.add_to_index('index_t', 's', 6, '[6,1]');
 DELETE FROM index_t WHERE id = 6;
 SELECT sample_id FROM brain.get_embeddings('index_t', 's', ARRAY[5, 6]);
 SELECT sample_id FROM brain.sort_by_similarity('index_t', '[6,1]', brain_key => 's');
+-- It can still be removed, so that a new row of that id does not get it.
+SELECT * FROM brain.remove_from_index('index_t', 's', ARRAY[6, 99]);
+SELECT indexed FROM brain.list_brain_runs('index_t') WHERE brain_key = 's';
+INSERT INTO index_t VALUES (6, 'l0', NULL);
+SELECT sample_id FROM brain.get_embeddings('index_t', 's', ARRAY[5, 6]);
+DELETE FROM index_t WHERE id = 6;
 -- The filter of a run holds for what is added.
 SELECT brain_key FROM brain.compute_similarity('index_t', 'f', with_data => false, filter => $$label = 'l1'$$);
 SELECT inserted FROM brain.add_to_index('index_t', 'f', 7, '[1,1]');
@@ -274,6 +280,12 @@ SELECT inserted FROM brain.add_to_index('index_t', 'f', 7, '[1,1]');
 SELECT index_error($$SELECT brain.add_to_index('index_t', 'f', 8, '[1,1]')$$);
 \pset format aligned
 \pset tuples_only off
+-- A row that has left it is not in the index, but its embedding can be removed.
+UPDATE index_t SET label = 'l0' WHERE id = 7;
+SELECT sample_id FROM brain.get_embeddings('index_t', 'f', 7);
+SELECT * FROM brain.remove_from_index('index_t', 'f', 7);
+UPDATE index_t SET label = 'l1' WHERE id = 7;
+SELECT sample_id FROM brain.get_embeddings('index_t', 'f', 7);
 
 -- ---- bad embeddings ----
 -- The first one settles the dimension of an empty run.
