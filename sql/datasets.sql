@@ -306,6 +306,13 @@ ALTER TABLE datasets_dropped DROP b, ADD e real[] DEFAULT '{1,2}';
 SELECT * FROM datasets_compare('datasets_dropped', 'id', 'embedding', '17');
 SELECT rank, (sample).* FROM brain.similar_samples(NULL::datasets_dropped, 17, k => 2);
 
+-- columns of integers may be anything: they are no candidates beside one of
+-- floating-point numbers
+CREATE TABLE datasets_columns (id bigint PRIMARY KEY, boxes integer[], embedding real[], tags smallint[], sizes numeric[]);
+INSERT INTO datasets_columns SELECT id, '{1,2}', embedding, '{3}', '{4,5,6,7}' FROM datasets_source;
+SELECT :facts FROM brain.compute_similarity('datasets_columns', 'key', metric => 'euclidean');
+SELECT * FROM datasets_compare('datasets_columns', 'id', 'embedding', '17');
+
 -- a table of a type
 CREATE TYPE datasets_row AS (gone text, id bigint, label text, embedding real[]);
 ALTER TYPE datasets_row DROP ATTRIBUTE gone;
@@ -464,7 +471,7 @@ DROP SCHEMA "Datasets ""x""; DROP" CASCADE;
 DROP TABLE datasets_source, datasets_plain, datasets_unlogged, datasets_parts, datasets_parts_1, datasets_twice,
 	datasets_words, x23456789_123456789_123456789_123456789_123456789_123456789_123, datasets_generated,
 	datasets_dropped, datasets_keys, datasets_keyless, datasets_deferrable, datasets_invalid, datasets_composite,
-	datasets_parent, datasets_child, datasets_typed CASCADE;
+	datasets_parent, datasets_child, datasets_columns, datasets_typed CASCADE;
 DROP SEQUENCE datasets_sequence;
 DROP TYPE datasets_type, datasets_row;
 DROP FUNCTION datasets_compare, datasets_l2, datasets_write;

@@ -211,6 +211,23 @@ SELECT count(*) FROM generate_series(1, 200) i, brain.sort_by_similarity('keys_v
 SELECT count(*) FROM keys_vectors;
 ROLLBACK;
 
+-- a text that does not fit its column is an id, too; only an unknown one
+CREATE TABLE keys_short (id character(5) PRIMARY KEY, name varchar(5) NOT NULL UNIQUE, embedding real[]);
+INSERT INTO keys_short VALUES ('a', 'a', '{1,1}'), ('abcde', 'abcde', '{2,1}');
+SELECT indexed FROM brain.compute_similarity('keys_short', 'id', metric => 'euclidean');
+SELECT indexed FROM brain.compute_similarity('keys_short', 'name', metric => 'euclidean', id_field => 'name');
+SELECT quote_literal(sample_id) FROM brain.sort_by_similarity('keys_short', 'a', brain_key => 'id');
+SELECT quote_literal(sample_id) FROM brain.sort_by_similarity('keys_short', 'a '::character(2), brain_key => 'id', k => 1);
+SELECT sample_id FROM brain.sort_by_similarity('keys_short', 'abcdef', brain_key => 'id');
+\echo :SQLSTATE
+SELECT sample_id FROM brain.sort_by_similarity('keys_short', 'abcdef', brain_key => 'name');
+\echo :SQLSTATE
+SELECT sample_id FROM brain.sort_by_similarity('keys_short', '[1.5,2]', brain_key => 'id');
+\echo :SQLSTATE
+SELECT sample_id FROM brain.sort_by_similarity('keys_short', '[1.5,2]', brain_key => 'name');
+\echo :SQLSTATE
+SELECT key, quote_literal(sample_id) FROM unnest('{id,name}'::text[]) key, brain.get_embeddings('keys_short', key, ARRAY['a', 'abcdef', 'abcde']);
+
 CREATE TABLE keys_uuid (id uuid PRIMARY KEY, embedding real[]);
 INSERT INTO keys_uuid VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{1,1}'), ('b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{2,1}');
 SELECT indexed FROM brain.compute_similarity('keys_uuid', 'key', metric => 'euclidean');
@@ -305,7 +322,7 @@ INSERT INTO keys_none VALUES ('{1,2}', (1, 2), '{1,1}');
 SELECT indexed FROM brain.compute_similarity('keys_none_view', 'key', id_field => 't');
 
 DROP VIEW keys_none_view;
-DROP TABLE keys_any, keys_strings, keys_integer, keys_uuid, keys_moment, keys_numeric, keys_spans, keys_tied, keys_none;
+DROP TABLE keys_any, keys_strings, keys_integer, keys_short, keys_uuid, keys_moment, keys_numeric, keys_spans, keys_tied, keys_none;
 DROP TYPE keys_pair;
 DROP DOMAIN keys_small, keys_positive, keys_path, keys_time, keys_label_domain;
 DROP TYPE keys_label;

@@ -28,6 +28,11 @@ SELECT :facts FROM brain.compute_similarity('pgvector_false', 'no', embeddings =
 \echo :SQLSTATE
 SELECT :facts FROM brain.compute_similarity('pgvector_false', 'no', embeddings => 'h');
 \echo :SQLSTATE
+-- not even when it belongs to an extension
+ALTER EXTENSION plpgsql ADD TYPE vector;
+SELECT :facts FROM brain.compute_similarity('pgvector_false', 'no', embeddings => 'v');
+\echo :SQLSTATE
+ALTER EXTENSION plpgsql DROP TYPE vector;
 -- nor is it one as a query, or to be added
 SELECT sample_id FROM brain.sort_by_similarity('pgvector_false', '[1,2]'::vector);
 \echo :SQLSTATE
