@@ -430,13 +430,14 @@ CREATE FUNCTION brain._on_drop() RETURNS event_trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'brain_on_drop';
 COMMENT ON FUNCTION brain._on_drop() IS 'deletes the brain runs of dropped datasets (internal)';
 
--- ALTER INDEX renames tables too; the last line is what a run's filter may use.
+-- ALTER INDEX renames tables too; the last lines are what a run's filter may use.
 CREATE EVENT TRIGGER milvus_brain_on_ddl_start ON ddl_command_start
 	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA')
 	EXECUTE FUNCTION brain._on_ddl_start();
 CREATE EVENT TRIGGER milvus_brain_on_ddl_end ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SCHEMA',
-				 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER OPERATOR', 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION')
+				 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER OPERATOR', 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION',
+				 'CREATE FUNCTION', 'CREATE OPERATOR', 'CREATE TYPE', 'CREATE DOMAIN', 'CREATE COLLATION')
 	EXECUTE FUNCTION brain._on_ddl_end();
 CREATE EVENT TRIGGER milvus_brain_on_drop ON sql_drop
 	EXECUTE FUNCTION brain._on_drop();

@@ -271,33 +271,39 @@ EventOid(uint64 row)
 }
 
 /*
- * Parse the filter of an altered dataset's run again where its tree does not
- * hold any more: a column may have been dropped and made again.
+ * Parse a run's filter again where its tree does not hold any more: what it uses
+ * may have been dropped and made again. Only for who owns the dataset, since
+ * parsing may run code of that one's, and without waiting for it.
  */
 static void
 MendFilter(Run *run)
 {
-	Relation	rel = relation_open(run->dataset, AccessShareLock);
 	Problem    *problem = NULL;
-	Dataset    *dataset = LookAtRun(run, rel, &problem);
+	Node	   *filter = NULL;
+	Relation	rel;
 
-	if (dataset && problem)
+	if (run->filter == NULL || !ConditionalLockRelationOid(run->dataset, AccessShareLock))
+		return;
+	rel = try_relation_open(run->dataset, NoLock);
+	if (rel)
 	{
-		Node	   *filter = TryParseRunFilter(rel, run->filter, &problem);
-
-		if (filter && (run = LockRun(run)) != NULL && run->bound)
-		{
-			run->filter_tree = nodeToString(filter);
-			BindRun(run);
-		}
+		if (OwnsDataset(rel) && LookAtRun(run, rel, &problem) && problem)
+			filter = TryParseRunFilter(rel, run->filter, &problem);
+		relation_close(rel, NoLock);
 	}
-	relation_close(rel, NoLock);
+	UnlockRelationOid(run->dataset, AccessShareLock);
+
+	if (filter && (run = LockRun(run)) != NULL && run->bound)
+	{
+		run->filter_tree = nodeToString(filter);
+		BindRun(run);
+	}
 }
 
 /*
- * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered, names
- * are found in the caches: nothing here waits, but for others that change the
- * same run.
+ * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered or made,
+ * names are found in the caches: nothing here waits, but for others that change
+ * the same run.
  */
 Datum
 brain_on_ddl_end(PG_FUNCTION_ARGS)
@@ -320,7 +326,7 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 		if (run->bound && FollowNames(run, false) &&
 			(run = LockRun(run)) != NULL && run->bound)
 			FollowNames(run, true);
-		if (run && run->bound && run->dataset == target)
+		if (run && run->bound)
 			MendFilter(run);
 	}
 	PopActiveSnapshot();

@@ -14,11 +14,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/transam.h"
+#include "access/htup_details.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "nodes/makefuncs.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -27,6 +28,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
@@ -275,87 +277,64 @@ RunFilterText(Node *filter, Relation rel)
 	return text;
 }
 
-/* ---------- evaluating a run's filter outside the query ---------- */
+/* ---------- whose code is it? ---------- */
 
 static bool
-IsNotBuiltin(Oid function, void *context pg_attribute_unused())
+IsNotOfSuperuser(Oid function, void *context)
 {
-	return function >= FirstNormalObjectId;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = !superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
+	ReleaseSysCache(tuple);
+	if (result)
+		*(char **) context = format_procedure(function);
+	return result;
+}
+
+/*
+ * A domain's constraints call functions too; a superuser's domain is believed.
+ */
+static bool
+IsDomainNotOfSuperuser(Oid type, char **name)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	result = form->typtype == TYPTYPE_DOMAIN && !superuser_arg(form->typowner);
+	ReleaseSysCache(tuple);
+	if (result)
+		*name = format_type_be(type);
+	return result;
 }
 
 static bool
-FilterIsNotBuiltinWalker(Node *node, void *context)
+CodeNotOfSuperuserWalker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
 	if (!IsA(node, List) &&
-		(exprType(node) >= FirstNormalObjectId || check_functions_in_node(node, IsNotBuiltin, NULL)))
+		(check_functions_in_node(node, IsNotOfSuperuser, context) ||
+		 IsDomainNotOfSuperuser(exprType(node), context)))
 		return true;
-	return expression_tree_walker(node, FilterIsNotBuiltinWalker, context);
+	return expression_tree_walker(node, CodeNotOfSuperuserWalker, context);
 }
 
 /*
- * Does a filter run nothing but PostgreSQL's own code? Types count: a domain's
- * constraints call functions too.
+ * A function or domain that a filter uses and that an ordinary role owns; NULL
+ * when there is none.
  */
-bool
-RunFilterIsBuiltin(Node *filter)
+char *
+CodeNotOfSuperuser(Node *filter)
 {
-	return !FilterIsNotBuiltinWalker(filter, NULL);
-}
+	char	   *name = NULL;
 
-typedef struct ColumnMap
-{
-	Query	   *query;
-	List	   *attnos;			/* of the dataset, in the order of their targets */
-	int			first_resno;
-} ColumnMap;
-
-static AttrNumber
-TargetOfColumn(ColumnMap *map, const Var *var)
-{
-	int			position = 0;
-	ListCell   *lc;
-
-	foreach(lc, map->attnos)
-	{
-		if (lfirst_int(lc) == var->varattno)
-			return map->first_resno + position;
-		position++;
-	}
-	map->attnos = lappend_int(map->attnos, var->varattno);
-	map->query->targetList = lappend(map->query->targetList,
-									 makeTargetEntry((Expr *) copyObject(var),
-													 map->first_resno + position,
-													 pstrdup("filter column"), false));
-	return map->first_resno + position;
-}
-
-static Node *
-MapColumnsMutator(Node *node, void *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-	{
-		Var		   *var = copyObject((Var *) node);
-
-		var->varattno = TargetOfColumn(context, var);
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, MapColumnsMutator, context);
-}
-
-/*
- * Add the columns that a run's filter uses to the targets of a query whose first
- * range table entry is the dataset. Returns the filter over the query's result
- * rows. The columns are not marked for permission checks: who searches need not
- * be allowed to read what only the filter looks at.
- */
-Node *
-MoveFilterToTargets(Query *query, Node *filter)
-{
-	ColumnMap	map = {query, NIL, list_length(query->targetList) + 1};
-
-	return MapColumnsMutator(filter, &map);
+	(void) CodeNotOfSuperuserWalker(filter, &name);
+	return name;
 }

@@ -5,14 +5,13 @@
 #ifndef BRAIN_FILTER_H
 #define BRAIN_FILTER_H
 
-#include "nodes/parsenodes.h"
+#include "nodes/nodes.h"
 #include "utils/relcache.h"
 
 extern Node *ParseExpressionText(const char *text);
 extern Node *ParseRunFilter(Relation rel, const char *text);
 extern void CheckRunFilter(Node *filter);
-extern bool RunFilterIsBuiltin(Node *filter);
-extern Node *MoveFilterToTargets(Query *query, Node *filter);
+extern char *CodeNotOfSuperuser(Node *filter);
 extern bool RunFilterIsIntact(Node *filter, Relation rel);
 extern char *RunFilterText(Node *filter, Relation rel);
 

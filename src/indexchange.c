@@ -388,7 +388,7 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 	if (type == UNKNOWNOID)
 		ParseEmbeddings(DatumGetCString(value), &change->ids, new);
 	else if (TypeCategory(type) == TYPCATEGORY_STRING)
-		ParseEmbeddings(TextDatumGetCString(value), &change->ids, new);
+		ParseEmbeddings(CanonicalText(getBaseType(type), value), &change->ids, new);
 	else
 		SplitEmbeddings(type, value, change->ids.n, new);
 	if (new->n != change->ids.n)

@@ -169,21 +169,22 @@ typedef struct FilterParse
 } FilterParse;
 
 /*
- * As the dataset's owner, since reading a literal can run code: a domain's CHECK
- * constraint.
+ * Reading a literal can run code: a domain's CHECK constraint. Who is above row
+ * security runs it as the dataset's owner.
  */
 static void
-ParseAsOwner(void *arg)
+ParseWithoutTrust(void *arg)
 {
 	FilterParse *parse = arg;
-	SavedUser	saved;
-	int			nest_level;
+	SavedUser	saved = {0};
+	bool		as_owner = has_bypassrls_privilege(GetUserId());
 
-	BeginAsOwner(parse->rel->rd_rel->relowner, &saved);
-	nest_level = PinSearchPath();
+	if (as_owner)
+		BeginAsOwner(parse->rel->rd_rel->relowner, &saved);
+	(void) PinSearchPath();
 	parse->filter = ParseRunFilter(parse->rel, parse->text);
-	UnpinSettings(nest_level);
-	EndAsOwner(&saved);
+	if (as_owner)
+		EndAsOwner(&saved);
 }
 
 /*
@@ -200,7 +201,7 @@ TryParseRunFilter(Relation rel, const char *text, Problem **problem)
 	ErrorData  *error;
 
 	GetUserIdAndSecContext(&user, &security_context);
-	error = Try(ParseAsOwner, &parse);
+	error = Try(ParseWithoutTrust, &parse);
 	/* a subtransaction has undone this already, if there was one */
 	SetUserIdAndSecContext(user, security_context);
 	AtEOXact_GUC(false, nest_level);
@@ -254,10 +255,9 @@ LookAtRun(const Run *run, Relation rel, Problem **problem)
 
 	dataset = OpenDataset(rel, key_attno, embeddings_attno);
 	dataset->filter = run->filter ? IntactFilter(run, rel) : NULL;
-	if (run->filter && run->bound && run->filter_tree && dataset->filter == NULL)
+	if (run->filter && run->bound && dataset->filter == NULL)
 		*problem = MakeProblem(ERRCODE_UNDEFINED_OBJECT,
-							   pstrdup(_("something that its filter uses was dropped")),
-							   _("If it was made again, a search finds it."));
+							   pstrdup(_("something that its filter uses was dropped")), NULL);
 	return dataset;
 }
 
@@ -301,7 +301,33 @@ UseRun(const Run *run, Relation rel)
 				 errdetail_internal("%s", problem->message),
 				 problem->hint ? errhint("%s", problem->hint) :
 				 errhint("It works again when that is mended; or compute it again with overwrite => true.")));
+	CheckFilterIsTrusted(run, rel, dataset);
 	return dataset;
+}
+
+/*
+ * A run's filter is evaluated with the rights of who searches, as a row security
+ * policy is. Who is above row security is not used to run a table owner's code by
+ * reading the table, so a filter may not do that to him either: error 42501.
+ */
+void
+CheckFilterIsTrusted(const Run *run, Relation rel, const Dataset *dataset)
+{
+	Oid			owner = rel->rd_rel->relowner;
+	char	   *code;
+
+	if (dataset->filter == NULL || owner == GetUserId() || superuser_arg(owner) ||
+		!has_bypassrls_privilege(GetUserId()))
+		return;
+	code = CodeNotOfSuperuser(dataset->filter);
+	if (code)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the filter of brain run \"%s\" of \"%s\" uses %s, which belongs to an ordinary role",
+						run->brain_key, dataset->name, code),
+				 errdetail("It would run with your rights."),
+				 errhint("Search as the owner of the dataset: SET ROLE %s.",
+						 quote_identifier(GetUserNameFromId(owner, false)))));
 }
 
 /* ---------- who may change it ---------- */

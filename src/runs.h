@@ -20,6 +20,7 @@ extern AttrNumber ResolveColumn(Relation rel, AttrNumber attno, const char *name
 extern Dataset *LookAtRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *UseRun(const Run *run, Relation rel);
+extern void CheckFilterIsTrusted(const Run *run, Relation rel, const Dataset *dataset);
 
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);

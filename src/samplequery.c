@@ -28,11 +28,11 @@
 #include "samples.h"
 
 /*
- * Become the owner of a dataset, as REINDEX and REFRESH do: who works on
- * somebody's dataset does not run that one's functions with his own rights, nor
- * keeps settings that they change; and the owner's functions do not find what a
- * search_path of the other one's puts in their way. Nothing happens for the
- * owner.
+ * Become the owner of a dataset, as REINDEX and REFRESH do: a superuser who works
+ * on somebody's dataset does not run that one's functions with his own rights,
+ * nor keeps settings that they change. Nothing happens for the owner. Never to be
+ * used for who has fewer rights than the owner: through his temporary schema he
+ * would run his own code as the owner.
  */
 void
 BeginAsOwner(Oid owner, SavedUser *saved)
@@ -53,48 +53,13 @@ EndAsOwner(const SavedUser *saved)
 	SetUserIdAndSecContext(saved->user, saved->security_context);
 }
 
-/*
- * Receives the rows of a query. A run's filter may be the owner's code: then,
- * for anybody but the owner, it is evaluated here, row by row, as the owner,
- * since the query itself has the reader's rights.
- */
 typedef struct SampleReceiver
 {
 	DestReceiver pub;
 	SampleReader read;
 	void	   *arg;
 	MemoryContext row_context;
-	Oid			owner;
-	EState	   *estate;			/* NULL: nothing to evaluate here */
-	ExprState  *filter;
 } SampleReceiver;
-
-static void
-PrepareFilter(SampleReceiver *receiver, const Dataset *dataset, Node *filter)
-{
-	SavedUser	saved;
-
-	receiver->owner = dataset->owner;
-	receiver->estate = CreateExecutorState();
-	BeginAsOwner(receiver->owner, &saved);
-	receiver->filter = ExecPrepareQual(make_ands_implicit((Expr *) filter), receiver->estate);
-	EndAsOwner(&saved);
-}
-
-static bool
-FitsFilter(SampleReceiver *receiver, TupleTableSlot *slot)
-{
-	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
-	SavedUser	saved;
-	bool		fits;
-
-	econtext->ecxt_scantuple = slot;
-	BeginAsOwner(receiver->owner, &saved);
-	fits = ExecQual(receiver->filter, econtext);
-	EndAsOwner(&saved);
-	ResetExprContext(econtext);
-	return fits;
-}
 
 static void
 ReceiverStartup(DestReceiver *self pg_attribute_unused(),
@@ -110,8 +75,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
 
 	CHECK_FOR_INTERRUPTS();
-	if (receiver->estate == NULL || FitsFilter(receiver, slot))
-		receiver->read(slot, receiver->arg);
+	receiver->read(slot, receiver->arg);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->row_context);
 	return true;
@@ -123,10 +87,12 @@ ReceiverShutdown(DestReceiver *self pg_attribute_unused())
 }
 
 /*
- * Parse and analyse a query's text, as the caller's search_path has it.
+ * Parse and analyse a query's text, as the caller's search_path has it, and join
+ * the run's filter to it. The dataset comes first in FROM, so that the stored
+ * tree's Vars fit.
  */
 static Query *
-AnalyzeSampleQuery(const SampleQuery *query, const char *text)
+AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
 {
 	FilterErrorContext context;
 	RawStmt    *raw;
@@ -137,41 +103,26 @@ AnalyzeSampleQuery(const SampleQuery *query, const char *text)
 	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
 	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
 	PopFilterErrorContext(&context);
+
+	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
+	if (dataset->filter)
+		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals,
+												  copyObject(dataset->filter));
 	return analyzed;
 }
 
-/*
- * Join the run's filter to a query. The dataset comes first in FROM, so that the
- * stored tree's Vars fit.
- */
 static void
-AddRunFilter(Query *analyzed, const Dataset *dataset, SampleReceiver *receiver)
+RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestReceiver *receiver)
 {
-	Node	   *filter = copyObject(dataset->filter);
-
-	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
-	if (filter == NULL)
-		return;
-	if (dataset->owner == GetUserId() || RunFilterIsBuiltin(filter))
-		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals, filter);
-	else
-		PrepareFilter(receiver, dataset, MoveFilterToTargets(analyzed, filter));
-}
-
-static void
-RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, SampleReceiver *receiver)
-{
-	/* the planner has not seen what the receiver evaluates */
-	int			options = receiver->estate ? 0 : CURSOR_OPT_PARALLEL_OK;
 	List	   *rewritten = QueryRewrite(analyzed);
 	PlannedStmt *plan;
 	QueryDesc  *desc;
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
-	plan = pg_plan_query(linitial_node(Query, rewritten), text, options, params);
+	plan = pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, params);
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   &receiver->pub, params, NULL, 0);
+						   receiver, params, NULL, 0);
 	ExecutorStart(desc, 0);
 #if PG_VERSION_NUM >= 180000
 	ExecutorRun(desc, ForwardScanDirection, 0);
@@ -200,7 +151,6 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 		.arg = query->arg,
 	};
 	StringInfoData text;
-	Query	   *analyzed;
 
 	initStringInfo(&text);
 	appendStringInfo(&text, "SELECT %s FROM %s AS %s",
@@ -215,11 +165,8 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 	}
 	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
 												 ALLOCSET_DEFAULT_SIZES);
-	analyzed = AnalyzeSampleQuery(query, text.data);
-	AddRunFilter(analyzed, dataset, &receiver);
-	RunSampleQuery(analyzed, text.data, query->params, &receiver);
-	if (receiver.estate)
-		FreeExecutorState(receiver.estate);
+	RunSampleQuery(AnalyzeSampleQuery(dataset, query, text.data), text.data, query->params,
+				   &receiver.pub);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

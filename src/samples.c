@@ -376,7 +376,6 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 	Dataset    *dataset = palloc0(sizeof(Dataset));
 
 	dataset->relid = RelationGetRelid(rel);
-	dataset->owner = rel->rd_rel->relowner;
 	dataset->name = DatasetName(dataset->relid);
 	dataset->from = QualifiedName(rel);
 	dataset->alias = pstrdup(quote_identifier(RelationGetRelationName(rel)));

@@ -44,7 +44,6 @@ typedef struct SampleKey
 typedef struct Dataset
 {
 	Oid			relid;
-	Oid			owner;
 	char	   *name;			/* for messages, as regclass prints it */
 	char	   *from;			/* qualified and quoted */
 	char	   *alias;			/* the bare name, quoted: filters may use it */

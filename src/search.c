@@ -235,6 +235,7 @@ ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 						search->run->brain_key, search->dataset->name, n_fitting),
 				 errhint("Name one: brain_key => '%s'.", search->run->brain_key)));
 	told->chosen_run = true;
+	CheckFilterIsTrusted(search->run, search->rel, search->dataset);
 }
 
 /*
