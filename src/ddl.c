@@ -293,17 +293,43 @@ MendFilter(Run *run)
 	}
 	UnlockRelationOid(run->dataset, AccessShareLock);
 
-	if (filter && (run = LockRun(run)) != NULL && run->bound)
+	if (filter && TryLockRuns(run->dataset) &&
+		(run = ReadRun(&run->id)) != NULL && run->bound)
 	{
 		run->filter_tree = nodeToString(filter);
 		BindRun(run);
 	}
 }
 
+static int
+CompareDatasets(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ((Run *) lfirst(a))->dataset;
+	Oid			y = ((Run *) lfirst(b))->dataset;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Is the dataset of a run what the statement altered?
+ */
+static bool
+IsAltered(const Run *run)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		if (EventOid(i) == run->dataset)
+			return true;
+	}
+	return false;
+}
+
 /*
  * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered or made,
- * names are found in the caches: nothing here waits, but for others that change
- * the same run.
+ * names are found in the caches. A run is waited for only if the statement is
+ * about its dataset, which is locked then, or about the dataset's schema, in the
+ * order of their OIDs; a run that somebody else is changing otherwise is followed
+ * by the next such statement.
  */
 Datum
 brain_on_ddl_end(PG_FUNCTION_ARGS)
@@ -311,6 +337,7 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 	Node	   *statement;
 	Oid			target;
 	const char *schema;
+	List	   *runs;
 	ListCell   *lc;
 
 	if (!BeginEvent(fcinfo))
@@ -319,16 +346,24 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 	ReadTarget(statement, &target, &schema);
 	if (schema)
 		LockRunsOfSchema(get_namespace_oid(((RenameStmt *) statement)->newname, false), ExclusiveLock);
-	foreach(lc, AllRuns())
+	ReadEvents("SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands()"
+			   " WHERE classid = 'pg_class'::regclass");
+	runs = AllRuns();
+	list_sort(runs, CompareDatasets);
+	foreach(lc, runs)
 	{
 		Run		   *run = lfirst(lc);
 
-		if (run->bound && FollowNames(run, false) &&
+		if (!run->bound)
+			continue;
+		if (FollowNames(run, false) &&
+			(schema || IsAltered(run) || TryLockRuns(run->dataset)) &&
 			(run = LockRun(run)) != NULL && run->bound)
 			FollowNames(run, true);
 		if (run && run->bound)
 			MendFilter(run);
 	}
+	SPI_finish();
 	PopActiveSnapshot();
 	PG_RETURN_NULL();
 }

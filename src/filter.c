@@ -261,13 +261,12 @@ RunFilterIsIntact(Node *filter, Relation rel)
 }
 
 /*
- * The filter as text that means the same under any search_path's default
- * pg_catalog: every other name is qualified.
+ * The filter as text that means the same under PinExpressionSettings() anywhere.
  */
 char *
 RunFilterText(Node *filter, Relation rel)
 {
-	int			nest_level = PinSearchPath();
+	int			nest_level = PinExpressionSettings();
 	char	   *text = deparse_expression(filter,
 										  deparse_context_for(RelationGetRelationName(rel),
 															  RelationGetRelid(rel)),

@@ -24,6 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 #include "arguments.h"
 #include "index.h"
@@ -44,6 +45,8 @@ typedef struct IndexChange
 	EntryState *states;			/* by position */
 	char	  **canonical;		/* by position; NULL: not in the dataset */
 	bool	   *repeated;		/* by position: an earlier one has the same id */
+	int			n_found;
+	int		   *found;			/* positions in the order of their ids */
 	MemoryContext context;
 } IndexChange;
 
@@ -83,25 +86,24 @@ ComparePositions(const void *a, const void *b, void *canonical)
 }
 
 /*
- * Find the ids that come more than once in the call.
+ * Put the ids into order, in which two calls at once do not wait for each other,
+ * and find those that come more than once: the last one given is the last done.
  */
 static void
-FindRepeated(IndexChange *change)
+OrderIds(IndexChange *change)
 {
-	int		   *positions = palloc(sizeof(int) * Max(change->ids.n, 1));
-	int			n = 0;
-
+	change->found = palloc(sizeof(int) * Max(change->ids.n, 1));
 	change->repeated = palloc0(sizeof(bool) * Max(change->ids.n, 1));
+	change->n_found = 0;
 	for (int i = 0; i < change->ids.n; i++)
 	{
 		if (change->canonical[i])
-			positions[n++] = i;
+			change->found[change->n_found++] = i;
 	}
-	qsort_arg(positions, n, sizeof(int), ComparePositions, change->canonical);
-	for (int i = 1; i < n; i++)
-		change->repeated[positions[i]] =
-			strcmp(change->canonical[positions[i - 1]], change->canonical[positions[i]]) == 0;
-	pfree(positions);
+	qsort_arg(change->found, change->n_found, sizeof(int), ComparePositions, change->canonical);
+	for (int i = 1; i < change->n_found; i++)
+		change->repeated[change->found[i]] =
+			strcmp(change->canonical[change->found[i - 1]], change->canonical[change->found[i]]) == 0;
 }
 
 /*
@@ -148,7 +150,8 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	if (settled && !IsSettled(change->run))
 	{
-		/* it was made anew while we waited */
+		/* made anew while we waited; others may hold the shared lock as we do */
+		UnlockRuns(RelationGetRelid(change->rel), ShareLock);
 		LockRuns(RelationGetRelid(change->rel), ExclusiveLock);
 		change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	}
@@ -170,7 +173,7 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 					 psprintf("FOR NO KEY UPDATE OF %s", change->dataset->alias) : NULL,
 					 KeepState, change);
 	CloseIndexReader(&reader);
-	FindRepeated(change);
+	OrderIds(change);
 }
 
 static void
@@ -561,10 +564,10 @@ brain_add_to_index(PG_FUNCTION_ARGS)
 	RefuseExisting(&change, overwrite, BoolArgument(fcinfo, 5, true));
 	if (new.n > 0)
 		SettleRun(&change, new.vectors[0].dim);
-	for (int i = 0; i < new.n; i++)
+	for (int i = 0; i < change.n_found; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		counts[AddOne(&change, i, &new, overwrite)]++;
+		counts[AddOne(&change, change.found[i], &new, overwrite)]++;
 	}
 	n_existing = counts[STORED_OVER] + counts[STORED_NOT];
 	if (BoolArgument(fcinfo, 6, false))
@@ -574,6 +577,35 @@ brain_add_to_index(PG_FUNCTION_ARGS)
 }
 
 /* ---------- remove_from_index ---------- */
+
+/*
+ * Remove the embedding of one id; false when it had none.
+ */
+static bool
+RemoveOne(IndexChange *change, int position)
+{
+	if (change->run->embeddings_field == NULL)
+		return RemoveEmbedding(change->run, change->canonical[position]);
+	if (UpdateColumn(change, position, InvalidOid, (Datum) 0, false))
+		return true;
+	if (change->states[position] != ENTRY_MISSING && !change->repeated[position])
+		RaiseNotUpdated(change, position);
+	return false;
+}
+
+/*
+ * A stored embedding outlives its sample. It can be removed by who sees all rows
+ * there are: for anybody else the sample may just be hidden.
+ */
+static bool
+RemoveLeftOver(IndexChange *change, int position)
+{
+	SampleKey  *key = &change->dataset->key;
+
+	return change->run->embeddings_field == NULL && DatasetIsTable(change->rel) &&
+		check_enable_rls(RelationGetRelid(change->rel), InvalidOid, true) != RLS_ENABLED &&
+		RemoveEmbedding(change->run, SampleId(key, change->ids.ids[position]));
+}
 
 /*
  * SQL: brain.remove_from_index(samples regclass, brain_key text, sample_ids
@@ -587,23 +619,23 @@ brain_remove_from_index(PG_FUNCTION_ARGS)
 	IndexChange change;
 	int64		counts[2] = {0};	/* removed, missing */
 	const char *example = NULL;
+	bool	   *removed;
 
 	BeginIndexChange(&change, fcinfo, "remove_from_index()");
+	removed = palloc0(sizeof(bool) * Max(change.ids.n, 1));
+	for (int i = 0; i < change.n_found; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		removed[change.found[i]] = RemoveOne(&change, change.found[i]);
+	}
 	for (int i = 0; i < change.ids.n; i++)
 	{
-		bool		removed = false;
-
 		CHECK_FOR_INTERRUPTS();
-		if (change.canonical[i])
-			removed = change.run->embeddings_field ?
-				UpdateColumn(&change, i, InvalidOid, (Datum) 0, false) :
-				RemoveEmbedding(change.run, change.canonical[i]);
-		if (!removed && change.run->embeddings_field && change.canonical[i] &&
-			change.states[i] != ENTRY_MISSING && !change.repeated[i])
-			RaiseNotUpdated(&change, i);
-		if (!removed && counts[1] == 0)
+		if (change.canonical[i] == NULL)
+			removed[i] = RemoveLeftOver(&change, i);
+		if (!removed[i] && counts[1] == 0)
 			example = change.ids.id_texts[i];
-		counts[removed ? 0 : 1]++;
+		counts[removed[i] ? 0 : 1]++;
 	}
 	ReportMissing(change.run, change.dataset, counts[1], example,
 				  BoolArgument(fcinfo, 3, true), BoolArgument(fcinfo, 4, false));

@@ -4,13 +4,14 @@
  *
  * PostgreSQL has no progress command for extensions, so ours is a COPY with two
  * magic numbers in parameters that COPY leaves unused; pg_stat_progress_copy
- * shows a COPY for as long. It is sent whole at each tick: a nested ANALYZE or
- * a rolled-back subtransaction wipes it.
+ * shows a COPY for as long. It is sent whole each time, and again as soon as a
+ * nested ANALYZE or a rolled-back subtransaction has wiped it.
  */
 #include "postgres.h"
 
 #include "commands/progress.h"
 #include "utils/backend_progress.h"
+#include "utils/backend_status.h"
 #include "utils/timestamp.h"
 
 #include "progress.h"
@@ -25,8 +26,9 @@
 #define MAGIC_1 1112686921		/* "BRAI" */
 #define MAGIC_2 1313427015		/* "NING" */
 
-/* looking at the clock costs as much as a short vector */
-#define SAMPLES_PER_TICK 256
+/* looking at the clock costs as much as a short vector; a view's row may take seconds */
+#define MAX_SAMPLES_PER_LOOK 256
+#define LOOK_MILLISECONDS 20
 #define REPORT_MILLISECONDS 100
 #define NOTICE_MILLISECONDS 2000
 
@@ -46,7 +48,8 @@ BeginProgress(Progress *progress, Oid dataset, int64 total)
 	progress->dataset = dataset;
 	progress->done = 0;
 	progress->total = total;
-	progress->last_report = progress->last_notice = GetCurrentTimestamp();
+	progress->next_look = progress->samples_per_look = 1;
+	progress->last_look = progress->last_report = progress->last_notice = GetCurrentTimestamp();
 }
 
 void
@@ -68,17 +71,17 @@ NoticeProgress(const Progress *progress)
 				(errmsg("compute_similarity: %lld samples read", (long long) progress->done)));
 }
 
-/*
- * One more sample was read.
- */
-void
-CountProgress(Progress *progress)
+static void
+LookAtClock(Progress *progress)
 {
-	TimestampTz now;
+	TimestampTz now = GetCurrentTimestamp();
 
-	if (++progress->done % SAMPLES_PER_TICK != 0)
-		return;
-	now = GetCurrentTimestamp();
+	if (TimestampDifferenceExceeds(progress->last_look, now, LOOK_MILLISECONDS))
+		progress->samples_per_look = Max(progress->samples_per_look / 2, 1);
+	else
+		progress->samples_per_look = Min(progress->samples_per_look * 2, MAX_SAMPLES_PER_LOOK);
+	progress->next_look = progress->done + progress->samples_per_look;
+	progress->last_look = now;
 	if (TimestampDifferenceExceeds(progress->last_report, now, REPORT_MILLISECONDS))
 	{
 		ReportProgress(progress);
@@ -89,6 +92,19 @@ CountProgress(Progress *progress)
 		NoticeProgress(progress);
 		progress->last_notice = now;
 	}
+}
+
+/*
+ * One more sample was read.
+ */
+void
+CountProgress(Progress *progress)
+{
+	progress->done++;
+	if (MyBEEntry && MyBEEntry->st_progress_command != PROGRESS_COMMAND_COPY)
+		ReportProgress(progress);
+	if (progress->done >= progress->next_look)
+		LookAtClock(progress);
 }
 
 /*

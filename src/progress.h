@@ -21,6 +21,9 @@ typedef struct Progress
 	ProgressPhase phase;
 	int64		done;
 	int64		total;			/* estimate; -1: none */
+	int64		next_look;		/* at the clock, when so many are done */
+	int			samples_per_look;
+	TimestampTz last_look;
 	TimestampTz last_report;
 	TimestampTz last_notice;
 } Progress;

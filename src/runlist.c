@@ -9,11 +9,14 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/sysattr.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/bitmapset.h"
+#include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -34,6 +37,26 @@ MayReadColumn(Oid relid, AttrNumber attno)
 		pg_attribute_aclcheck(relid, attno, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
+static bool
+MayReadFilterColumns(const Run *run, Oid relid)
+{
+	Bitmapset  *columns = NULL;
+	int			column = -1;
+
+	if (!run->bound || run->filter_tree == NULL)
+		return false;
+	pull_varattnos(stringToNode(run->filter_tree), 1, &columns);
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		AttrNumber	attno = column + FirstLowInvalidHeapAttributeNumber;
+
+		/* a whole row (0) or a system column: who may read the table only */
+		if (attno <= 0 || !MayReadColumn(relid, attno))
+			return false;
+	}
+	return true;
+}
+
 /*
  * May the current user read the columns that a search of the run reads?
  */
@@ -44,7 +67,8 @@ MayReadColumns(const Run *run, Relation rel)
 
 	return MayReadColumn(relid, ResolveColumn(rel, run->id_attno, run->id_field)) &&
 		(run->embeddings_field == NULL ||
-		 MayReadColumn(relid, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field)));
+		 MayReadColumn(relid, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field))) &&
+		(run->filter == NULL || MayReadFilterColumns(run, relid));
 }
 
 /*

@@ -181,7 +181,7 @@ ParseWithoutTrust(void *arg)
 
 	if (as_owner)
 		BeginAsOwner(parse->rel->rd_rel->relowner, &saved);
-	(void) PinSearchPath();
+	(void) PinExpressionSettings();
 	parse->filter = ParseRunFilter(parse->rel, parse->text);
 	if (as_owner)
 		EndAsOwner(&saved);
@@ -373,6 +373,28 @@ void
 LockRuns(Oid relid, LOCKMODE mode)
 {
 	LockAndLook(relid, LOCK_RUNS_OF_DATASET, mode);
+}
+
+void
+UnlockRuns(Oid relid, LOCKMODE mode)
+{
+	UnlockDatabaseObject(get_namespace_oid("brain", false), relid, LOCK_RUNS_OF_DATASET, mode);
+}
+
+/*
+ * LockRuns(ExclusiveLock) if that needs no waiting.
+ */
+bool
+TryLockRuns(Oid relid)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_namespace_oid("brain", false), relid,
+					   LOCK_RUNS_OF_DATASET);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	LockRuns(relid, ExclusiveLock);
+	return true;
 }
 
 /*

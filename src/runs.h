@@ -25,6 +25,8 @@ extern void CheckFilterIsTrusted(const Run *run, Relation rel, const Dataset *da
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);
 extern void LockRuns(Oid relid, LOCKMODE mode);
+extern bool TryLockRuns(Oid relid);
+extern void UnlockRuns(Oid relid, LOCKMODE mode);
 extern void LockRunsOfSchema(Oid namespace, LOCKMODE mode);
 extern void RequireOwner(Relation rel);
 pg_noreturn extern void RaiseDuplicateRun(Relation rel, const char *brain_key);

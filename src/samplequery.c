@@ -13,7 +13,9 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
+#include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
@@ -87,9 +89,28 @@ ReceiverShutdown(DestReceiver *self pg_attribute_unused())
 }
 
 /*
- * Parse and analyse a query's text, as the caller's search_path has it, and join
- * the run's filter to it. The dataset comes first in FROM, so that the stored
- * tree's Vars fit.
+ * Join a run's filter to a query. The dataset comes first in FROM, so that the
+ * stored tree's Vars fit. Who searches must be allowed to read its columns, as if
+ * he had written it.
+ */
+static void
+AddRunFilter(Query *query, Node *filter)
+{
+	RangeTblEntry *rte = rt_fetch(1, query->rtable);
+	Bitmapset **selected;
+
+#if PG_VERSION_NUM >= 160000
+	selected = &getRTEPermissionInfo(query->rteperminfos, rte)->selectedCols;
+#else
+	selected = &rte->selectedCols;
+#endif
+	pull_varattnos(filter, 1, selected);
+	query->jointree->quals = make_and_qual(query->jointree->quals, copyObject(filter));
+}
+
+/*
+ * Parse and analyse a query's text, as the caller's search_path has it, and add
+ * the run's filter.
  */
 static Query *
 AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
@@ -104,10 +125,8 @@ AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char 
 	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
 	PopFilterErrorContext(&context);
 
-	Assert(rt_fetch(1, analyzed->rtable)->relid == dataset->relid);
 	if (dataset->filter)
-		analyzed->jointree->quals = make_and_qual(analyzed->jointree->quals,
-												  copyObject(dataset->filter));
+		AddRunFilter(analyzed, dataset->filter);
 	return analyzed;
 }
 

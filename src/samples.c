@@ -7,7 +7,6 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -72,8 +71,7 @@ IsSystemDataset(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 
-	return IsSystemClass(relid, rel->rd_rel) ||
-		RelationGetNamespace(rel) == PG_CATALOG_NAMESPACE ||
+	return RelationGetNamespace(rel) == PG_CATALOG_NAMESPACE ||
 		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
 		getExtensionOfObject(RelationRelationId, relid) == get_extension_oid("milvus_brain", false);
 }
@@ -330,8 +328,7 @@ KeyOperand(const Dataset *dataset, const SampleKey *key, Oid column_type)
 
 /*
  * The types of text whose equality is not that of their bytes: citext, and any
- * with a collation of that kind. character(n) only ignores its padding, which
- * its input makes equal.
+ * with a collation of that kind. character(n) only ignores its padding.
  */
 static bool
 IsComparedByText(const SampleKey *key, Oid collation)
@@ -350,11 +347,8 @@ InitSampleKey(Dataset *dataset, Form_pg_attribute attribute)
 	bool		is_preferred;
 
 	key->attno = attribute->attnum;
-	key->typmod = attribute->atttypmod;
 	key->column = pstrdup(quote_identifier(NameStr(attribute->attname)));
-	key->type = getBaseTypeAndTypmod(attribute->atttypid, &key->typmod);
-	if (key->type != BPCHAROID)
-		key->typmod = -1;
+	key->type = getBaseType(attribute->atttypid);
 	key->operand = KeyOperand(dataset, key, attribute->atttypid);
 	key->array_type = get_array_type(key->type);
 	key->equals = QualifiedOperator(KeyEqualityOperator(key->type));
@@ -464,6 +458,22 @@ PinSettings(void)
 	return nest_level;
 }
 
+/*
+ * And those by which an expression is written as text and read from it.
+ */
+int
+PinExpressionSettings(void)
+{
+	int			nest_level = PinSettings();
+
+	PinSetting("quote_all_identifiers", "off");
+	PinSetting("standard_conforming_strings", "on");
+	PinSetting("backslash_quote", "safe_encoding");
+	PinSetting("array_nulls", "on");
+	PinSetting("transform_null_equals", "off");
+	return nest_level;
+}
+
 void
 UnpinSettings(int nest_level)
 {
@@ -516,7 +526,7 @@ TryInput(SampleKey *key, char *text, Datum *value)
 	FmgrInfo	input;
 
 	fmgr_info(key->input, &input);
-	return InputFunctionCallSafe(&input, text, key->ioparam, key->typmod, (Node *) &errors, value);
+	return InputFunctionCallSafe(&input, text, key->ioparam, -1, (Node *) &errors, value);
 }
 
 #else
@@ -534,7 +544,7 @@ CallInput(void *arg)
 {
 	InputCall  *call = arg;
 
-	*call->value = OidInputFunctionCall(call->key->input, call->text, call->key->ioparam, call->key->typmod);
+	*call->value = OidInputFunctionCall(call->key->input, call->text, call->key->ioparam, -1);
 }
 
 /*

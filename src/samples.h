@@ -27,7 +27,6 @@ typedef struct Problem
 typedef struct SampleKey
 {
 	AttrNumber	attno;
-	int32		typmod;			/* for input: character(n) pads, no other type may change a value */
 	char	   *column;			/* quoted */
 	char	   *operand;		/* alias.column, as its base type */
 	Oid			type;			/* domains looked through */
@@ -108,6 +107,7 @@ extern void EndAsOwner(const SavedUser *saved);
 
 extern int	PinSettings(void);
 extern int	PinSearchPath(void);
+extern int	PinExpressionSettings(void);
 extern void UnpinSettings(int nest_level);
 
 #endif							/* BRAIN_SAMPLES_H */

@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
@@ -19,7 +20,6 @@
 #include "miscadmin.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -32,9 +32,13 @@
 PG_FUNCTION_INFO_V1(brain_sort_by_similarity);
 PG_FUNCTION_INFO_V1(brain_similar_samples);
 
-/* How many ids an error lists, and rows are fetched at once. */
+/* How many ids an error lists. */
 #define MAX_LISTED_IDS 20
-#define ROWS_PER_FETCH 1000
+
+/* How many rows similar_samples() fetches at once; see RowsPerFetch(). */
+#define MIN_ROWS_PER_FETCH 1000
+#define MAX_ROWS_PER_FETCH 20000
+#define ROWS_MEMORY (64 * 1024 * 1024)
 
 typedef enum Aggregation
 {
@@ -563,10 +567,33 @@ typedef struct RowFetch
 {
 	const Search *search;
 	const Neighbor *neighbors;
+	TupleDesc	row_desc;		/* of the dataset's rows */
 	Datum	   *rows;
 	bool	   *found;
 	MemoryContext context;
 } RowFetch;
+
+/*
+ * A row of the dataset from its columns, which are the slot's from the third on;
+ * dropped ones are not among them. Asked for whole rows, a scan would flatten
+ * each row that it reads, wanted or not.
+ */
+static Datum
+FormRow(TupleDesc desc, TupleTableSlot *slot)
+{
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	int			column = 2;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		nulls[i] = TupleDescAttr(desc, i)->attisdropped || slot->tts_isnull[column];
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			values[i] = slot->tts_values[column++];
+	}
+	return heap_copy_tuple_as_datum(heap_form_tuple(desc, values, nulls), desc);
+}
 
 static void
 KeepRow(TupleTableSlot *slot, void *arg)
@@ -574,13 +601,24 @@ KeepRow(TupleTableSlot *slot, void *arg)
 	RowFetch   *fetch = arg;
 	int			position = PositionOfSlot(slot);
 	MemoryContext old = MemoryContextSwitchTo(fetch->context);
-	bool		isnull;
 
 	if (fetch->found[position])
 		RaiseDuplicateId(fetch->search->dataset, fetch->neighbors[position].id);
-	fetch->rows[position] = datumCopy(slot_getattr(slot, 3, &isnull), false, -1);
-	fetch->found[position] = !isnull;
+	fetch->rows[position] = FormRow(fetch->row_desc, slot);
+	fetch->found[position] = true;
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * How many rows to fetch at once: each time costs a scan where the dataset has
+ * no index, and they are kept in memory meanwhile.
+ */
+static int
+RowsPerFetch(const Search *search)
+{
+	Size		row_size = sizeof(float) * search->dim + 256;
+
+	return Max(MIN_ROWS_PER_FETCH, Min(MAX_ROWS_PER_FETCH, ROWS_MEMORY / row_size));
 }
 
 /*
@@ -592,24 +630,25 @@ PutRows(Search *search, Oid row_type, int64 first, int n, ReturnSetInfo *rsinfo)
 	SampleKey  *key = &search->dataset->key;
 	Neighbor   *neighbors = search->nearest.items + first;
 	RowFetch	fetch = {
-		search, neighbors, palloc(sizeof(Datum) * n), palloc0(sizeof(bool) * n), CurrentMemoryContext
+		search, neighbors, RelationGetDescr(search->rel),
+		palloc(sizeof(Datum) * n), palloc0(sizeof(bool) * n), CurrentMemoryContext
 	};
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!ParseSampleId(key, neighbors[i].id, &ids[i]))
 			elog(ERROR, "sample id \"%s\" is not of its own type", neighbors[i].id);
 	}
-	/* the cast keeps a select list from expanding the row into its columns */
-	ReadSamplesOfIds(search->dataset,
-					 psprintf("(%s.*)::%s", search->dataset->alias, search->dataset->from), NULL,
+	ReadSamplesOfIds(search->dataset, psprintf("%s.*", search->dataset->alias), NULL,
 					 n, ids, KeepRow, &fetch);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[4];
 		bool		nulls[4] = {false, false, false, !fetch.found[i]};
 
+		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum((int32) (first + i + 1));
 		values[1] = Float8GetDatum(neighbors[i].distance);
 		values[2] = Float8GetDatum(neighbors[i].score);
@@ -649,17 +688,19 @@ brain_similar_samples(PG_FUNCTION_ARGS)
 	Oid			row_type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Search		search = {.flinfo = fcinfo->flinfo};
 	MemoryContext context;
+	int			rows_per_fetch;
 
 	search.arguments = ReadArguments(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	RunSearch(&search, DatasetOfRowType(row_type),
 			  get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1));
 	context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain rows", ALLOCSET_DEFAULT_SIZES);
-	for (int64 first = 0; first < search.nearest.n; first += ROWS_PER_FETCH)
+	rows_per_fetch = RowsPerFetch(&search);
+	for (int64 first = 0; first < search.nearest.n; first += rows_per_fetch)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		PutRows(&search, row_type, first, (int) Min(ROWS_PER_FETCH, search.nearest.n - first), rsinfo);
+		PutRows(&search, row_type, first, (int) Min(rows_per_fetch, search.nearest.n - first), rsinfo);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
