@@ -132,12 +132,20 @@ $node->safe_psql('postgres', q{
 		END LOOP;
 	END $$});
 
-# a crash in the middle
+# a crash in the middle; it empties unlogged tables
+$node->safe_psql('postgres', q{
+	CREATE UNLOGGED TABLE fleeting AS TABLE template; ALTER TABLE fleeting ADD PRIMARY KEY (id);
+	SELECT brain.compute_similarity('fleeting', 'col');
+	SELECT brain.compute_similarity('fleeting', 'hand', with_data => false);
+	SELECT brain.add_to_index('fleeting', 'hand', id, embedding) FROM fleeting});
 my $bench = IPC::Run::start([ @pgbench, '-T', 60 ], '>', \$out, '2>', \$err);
 sleep 2;
 $node->stop('immediate');
 $bench->finish;
 $node->start;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fleeting}), '0', 'after a crash: an unlogged table is empty');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.sort_by_similarity('fleeting', '[1,2,3]', brain_key => 'col')}), '0', 'after a crash: nothing is found in it');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.sort_by_similarity('fleeting', '[1,2,3]', brain_key => 'hand')}), '0', 'after a crash: nor by embeddings that are stored for it');
 check('after a crash');
 
 $node->stop;
