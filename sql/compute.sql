@@ -229,7 +229,7 @@ INSERT INTO compute_slow SELECT i, ARRAY[i, 1] FROM generate_series(1, 600) i;
 ANALYZE compute_slow;
 CREATE FUNCTION compute_sleep(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-	IF id = 100 THEN
+	IF id = 1 THEN
 		PERFORM pg_sleep(2.1);
 	END IF;
 	RETURN true;
