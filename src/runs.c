@@ -57,16 +57,24 @@ RaiseDuplicateRun(Relation rel, const char *brain_key)
 }
 
 /*
- * May the current user read anything of a relation?
+ * May the current user read anything of a relation? False when it does not
+ * exist: it may be dropped while a list of runs is made.
  */
 bool
 MayReadSome(Oid relid)
 {
 	bool		is_missing = false;
 
-	/* it may be dropped while a list of runs is made */
-	return pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+	if (pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK)
+		return true;
+	if (is_missing)
+		return false;
+#if PG_VERSION_NUM >= 160000
+	return pg_attribute_aclcheck_all_ext(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY,
+										 &is_missing) == ACLCHECK_OK;
+#else
+	return pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+#endif
 }
 
 /*
