@@ -69,7 +69,7 @@ MayReadSome(Oid relid)
 		return true;
 	if (is_missing)
 		return false;
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 170000
 	return pg_attribute_aclcheck_all_ext(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY,
 										 &is_missing) == ACLCHECK_OK;
 #else
