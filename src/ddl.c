@@ -279,6 +279,7 @@ static void
 MendFilter(Run *run)
 {
 	Problem    *problem = NULL;
+	Dataset    *dataset;
 	Node	   *filter = NULL;
 	Relation	rel;
 
@@ -287,7 +288,8 @@ MendFilter(Run *run)
 	rel = try_relation_open(run->dataset, NoLock);
 	if (rel)
 	{
-		if (OwnsDataset(rel) && LookAtRun(run, rel, &problem) && problem)
+		dataset = OwnsDataset(rel) ? LookAtRun(run, rel, &problem) : NULL;
+		if (dataset && dataset->filter == NULL)
 			filter = TryParseRunFilter(rel, run->filter, &problem);
 		relation_close(rel, NoLock);
 	}

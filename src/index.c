@@ -27,7 +27,7 @@ OpenIndexReader(IndexReader *reader, const Run *run, Dataset *dataset)
 	reader->targets = dataset->key.operand;
 	if (dataset->embeddings_attno > 0)
 	{
-		reader->embedding = psprintf("%s.%s", dataset->alias, dataset->embeddings_column);
+		reader->embedding = psprintf("%s.%s", dataset->name_in_query, dataset->embeddings_column);
 		reader->targets = psprintf("%s, %s", reader->targets, reader->embedding);
 	}
 	else
@@ -184,7 +184,7 @@ ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
 	SampleKey  *key = &dataset->key;
 	ParamListInfo params = makeParamList(1);
 	/* what the ids are called must differ from what the dataset is called */
-	const char *ids_alias = strcmp(dataset->alias, "ids") == 0 ? "given_ids" : "ids";
+	const char *ids_alias = strcmp(dataset->name_in_query, "ids") == 0 ? "given_ids" : "ids";
 	IdMatch		match = {key, ids, read, arg};
 	int16		typlen;
 	bool		typbyval;

@@ -170,7 +170,7 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	OpenIndexReader(&reader, change->run, change->dataset);
 	ReadEntriesOfIds(&reader, &change->ids,
 					 reader.stored && DatasetIsTable(change->rel) ?
-					 psprintf("FOR NO KEY UPDATE OF %s", change->dataset->alias) : NULL,
+					 psprintf("FOR NO KEY UPDATE OF %s", change->dataset->name_in_query) : NULL,
 					 KeepState, change);
 	CloseIndexReader(&reader);
 	OrderIds(change);
@@ -202,14 +202,14 @@ UpdateColumn(const IndexChange *change, int position, Oid type, Datum value, boo
 	bool		changed;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "UPDATE %s AS %s SET %s = %s WHERE %s %s $1",
-					 dataset->from, dataset->alias, dataset->embeddings_column,
+	appendStringInfo(&sql, "UPDATE %s SET %s = %s WHERE %s %s $1",
+					 dataset->from, dataset->embeddings_column,
 					 is_value ? "$2" : "NULL", dataset->key.operand, dataset->key.equals);
 	if (dataset->key.by_text)
 		appendStringInfo(&sql, " AND (%s)::pg_catalog.text COLLATE pg_catalog.\"C\""
 						 " OPERATOR(pg_catalog.=) $3", dataset->key.operand);
 	if (only_if_null || !is_value)
-		appendStringInfo(&sql, " AND %s.%s IS %sNULL", dataset->alias,
+		appendStringInfo(&sql, " AND %s.%s IS %sNULL", dataset->name_in_query,
 						 dataset->embeddings_column, is_value ? "" : "NOT ");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -45,6 +46,18 @@ CheckVectors(VectorFailure failure)
 						psprintf(_("query vector %s"), VectorFailureText(failure, 0, 0)), NULL);
 }
 
+/*
+ * The input of dates and intervals skips punctuation: to it '[1, 2]' is one.
+ */
+static bool
+IsVectorToDates(const SampleKey *key, const char *text)
+{
+	while (scanner_isspace(*text))
+		text++;
+	return (key->category == TYPCATEGORY_DATETIME || key->category == TYPCATEGORY_TIMESPAN) &&
+		(*text == '[' || *text == '{');
+}
+
 static Problem *
 ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 {
@@ -52,7 +65,7 @@ ReadText(char *text, SampleKey *key, SimilarityQuery *query)
 
 	AllocateIds(query, 1);
 	query->id_texts[0] = ClipText(text);
-	if (ParseSampleId(key, text, &query->ids[0]))
+	if (!IsVectorToDates(key, text) && ParseSampleId(key, text, &query->ids[0]))
 		return NULL;
 
 	query->is_ids = false;

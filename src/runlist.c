@@ -60,11 +60,13 @@ MayReadFilterColumns(const Run *run, Oid relid)
 /*
  * May the current user read the columns that a search of the run reads?
  */
-static bool
-MayReadColumns(const Run *run, Relation rel)
+bool
+MaySearchRun(const Run *run, Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
 	return MayReadColumn(relid, ResolveColumn(rel, run->id_attno, run->id_field)) &&
 		(run->embeddings_field == NULL ||
 		 MayReadColumn(relid, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field))) &&
@@ -242,7 +244,7 @@ ShowRunIfVisible(ReturnSetInfo *rsinfo, const Run *run, Oid relid)
 		return;
 	may_read_all = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK;
 	rel = TryOpenDataset(relid);
-	if ((may_read_all && !is_missing) || (rel && MayReadColumns(run, rel)))
+	if ((may_read_all && !is_missing) || (rel && MaySearchRun(run, rel)))
 		ShowRun(rsinfo, run, relid, rel);
 	if (rel)
 		relation_close(rel, AccessShareLock);

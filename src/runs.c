@@ -263,7 +263,8 @@ LookAtRun(const Run *run, Relation rel, Problem **problem)
 
 	dataset = OpenDataset(rel, key_attno, embeddings_attno);
 	dataset->filter = run->filter ? IntactFilter(run, rel) : NULL;
-	if (run->filter && run->bound && dataset->filter == NULL)
+	/* without a tree it has not been parsed yet: nothing is known */
+	if (run->filter && run->bound && run->filter_tree && dataset->filter == NULL)
 		*problem = MakeProblem(ERRCODE_UNDEFINED_OBJECT,
 							   pstrdup(_("something that its filter uses was dropped")), NULL);
 	return dataset;

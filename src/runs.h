@@ -11,6 +11,7 @@
 #include "samples.h"
 
 extern bool MayReadSome(Oid relid);
+extern bool MaySearchRun(const Run *run, Relation rel);
 extern bool OwnsDataset(Relation rel);
 extern Relation OpenSamples(Oid relid);
 extern Run *FindRun(Relation rel, const char *brain_key, bool missing_ok);

@@ -155,7 +155,7 @@ RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestRece
 
 /*
  * Run a query on a dataset and hand each row to its reader. The dataset's name
- * in the query is dataset->alias. Needs an active snapshot; the current user
+ * in the query is dataset->name_in_query. Needs an active snapshot; the current user
  * needs SELECT on the columns that are named.
  */
 void
@@ -172,8 +172,8 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "SELECT %s FROM %s AS %s",
-					 query->targets, dataset->from, dataset->alias);
+	/* without an alias, a filter may qualify columns by table or by schema too */
+	appendStringInfo(&text, "SELECT %s FROM %s", query->targets, dataset->from);
 	if (query->join)
 		appendStringInfo(&text, " %s", query->join);
 	if (query->filter)

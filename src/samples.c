@@ -321,8 +321,8 @@ static char *
 KeyOperand(const Dataset *dataset, const SampleKey *key, Oid column_type)
 {
 	if (column_type == key->type)
-		return psprintf("%s.%s", dataset->alias, key->column);
-	return psprintf("(%s.%s)::%s", dataset->alias, key->column,
+		return psprintf("%s.%s", dataset->name_in_query, key->column);
+	return psprintf("(%s.%s)::%s", dataset->name_in_query, key->column,
 					format_type_extended(key->type, -1, FORMAT_TYPE_FORCE_QUALIFY));
 }
 
@@ -372,7 +372,7 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 	dataset->relid = RelationGetRelid(rel);
 	dataset->name = DatasetName(dataset->relid);
 	dataset->from = QualifiedName(rel);
-	dataset->alias = pstrdup(quote_identifier(RelationGetRelationName(rel)));
+	dataset->name_in_query = pstrdup(quote_identifier(RelationGetRelationName(rel)));
 	InitSampleKey(dataset, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
 	dataset->embeddings_attno = embeddings_attno;
 	if (embeddings_attno > 0)

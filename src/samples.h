@@ -28,7 +28,7 @@ typedef struct SampleKey
 {
 	AttrNumber	attno;
 	char	   *column;			/* quoted */
-	char	   *operand;		/* alias.column, as its base type */
+	char	   *operand;		/* qualified column, as its base type */
 	Oid			type;			/* domains looked through */
 	Oid			array_type;		/* arrays of it */
 	char	   *equals;			/* its equality operator, qualified */
@@ -45,7 +45,7 @@ typedef struct Dataset
 	Oid			relid;
 	char	   *name;			/* for messages, as regclass prints it */
 	char	   *from;			/* qualified and quoted */
-	char	   *alias;			/* the bare name, quoted: filters may use it */
+	char	   *name_in_query;	/* the bare name, quoted */
 	SampleKey	key;
 	AttrNumber	embeddings_attno;	/* 0: embeddings are in brain.embeddings */
 	char	   *embeddings_column;	/* quoted */

@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -199,13 +200,34 @@ RaiseNoRunFits(Search *search, Oid type, Datum value, List *runs, Problem *probl
 }
 
 /*
+ * The runs of a dataset that the caller may search: those that he is shown.
+ */
+static List *
+RunsToSearch(Relation rel)
+{
+	List	   *runs = RunsOfDataset(rel);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, runs)
+	{
+		if (MaySearchRun(lfirst(lc), rel))
+			result = lappend(result, lfirst(lc));
+	}
+	if (runs && result == NIL)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+	return result;
+}
+
+/*
  * Without a brain key: the first run, in alphabetical order, that can answer.
  */
 static void
 ChooseRun(Search *search, Oid type, Datum value, SimilarityQuery *query)
 {
 	Told	   *told = ToldByStatement(search->flinfo);
-	List	   *runs = RunsOfDataset(search->rel);
+	List	   *runs = RunsToSearch(search->rel);
 	Problem    *first_problem = NULL;
 	int			n_fitting = 0;
 	ListCell   *lc;
@@ -641,7 +663,7 @@ PutRows(Search *search, Oid row_type, int64 first, int n, ReturnSetInfo *rsinfo)
 		if (!ParseSampleId(key, neighbors[i].id, &ids[i]))
 			elog(ERROR, "sample id \"%s\" is not of its own type", neighbors[i].id);
 	}
-	ReadSamplesOfIds(search->dataset, psprintf("%s.*", search->dataset->alias), NULL,
+	ReadSamplesOfIds(search->dataset, psprintf("%s.*", search->dataset->name_in_query), NULL,
 					 n, ids, KeepRow, &fetch);
 	for (int i = 0; i < n; i++)
 	{
