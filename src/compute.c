@@ -252,17 +252,6 @@ ChooseEmbeddingsColumn(Relation rel, const char *embeddings, bool with_data)
 	return attno;
 }
 
-/*
- * The dimension that the column's type declares, as vector(512) does; 0 for none.
- */
-static int
-DeclaredDimensions(Relation rel, const Dataset *dataset)
-{
-	int32		typmod = TupleDescAttr(RelationGetDescr(rel), dataset->embeddings_attno - 1)->atttypmod;
-
-	return !VectorFormatIsArray(dataset->format) && typmod > 0 ? typmod : 0;
-}
-
 static char *
 NameOfColumn(Relation rel, AttrNumber attno)
 {
@@ -319,7 +308,7 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 	if (run->embeddings_attno != InvalidAttrNumber)
 	{
 		run->embeddings_field = NameOfColumn(rel, run->embeddings_attno);
-		run->dimensions = DeclaredDimensions(rel, *dataset);
+		run->dimensions = (*dataset)->declared_dimensions;
 	}
 	else
 		run->indexed = run->skipped = 0;

@@ -7,6 +7,7 @@
 #include "access/relation.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -83,6 +84,7 @@ brain_get_embeddings(PG_FUNCTION_ARGS)
 	CloseIndexReader(&reader);
 	for (int i = 0; i < ids.n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (kept.embeddings[i])
 			PutEmbedding(rsinfo, kept.ids[i], kept.embeddings[i]);
 		else if (n_missing++ == 0)

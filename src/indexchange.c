@@ -341,8 +341,11 @@ ParseEmbeddings(const char *text, const SimilarityQuery *ids, NewEmbeddings *new
 	new->type = FLOAT4ARRAYOID;
 	new->values = palloc(sizeof(Datum) * new->n);
 	for (int i = 0; i < new->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		new->values[i] = PointerGetDatum(VectorToArray(buffer.values + (Size) i * buffer.dim,
 													   buffer.dim));
+	}
 }
 
 /*

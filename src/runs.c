@@ -262,6 +262,15 @@ LookAtRun(const Run *run, Relation rel, Problem **problem)
 	}
 
 	dataset = OpenDataset(rel, key_attno, embeddings_attno);
+	if (run->dimensions > 0 && dataset->declared_dimensions > 0 &&
+		run->dimensions != dataset->declared_dimensions)
+	{
+		*problem = MakeProblem(ERRCODE_DATATYPE_MISMATCH,
+							   psprintf(_("column \"%s\" holds %d dimensions, the run has %d"),
+										run->embeddings_field, dataset->declared_dimensions,
+										run->dimensions), NULL);
+		return NULL;
+	}
 	dataset->filter = run->filter ? IntactFilter(run, rel) : NULL;
 	/* without a tree it has not been parsed yet: nothing is known */
 	if (run->filter && run->bound && run->filter_tree && dataset->filter == NULL)

@@ -383,6 +383,8 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 		dataset->embeddings_type = attribute->atttypid;
 		if (!VectorFormatOfType(attribute->atttypid, &dataset->format))
 			elog(ERROR, "column %d cannot hold embeddings", embeddings_attno);
+		dataset->declared_dimensions =
+			VectorFormatIsArray(dataset->format) ? 0 : Max(attribute->atttypmod, 0);
 	}
 	return dataset;
 }

@@ -51,6 +51,7 @@ typedef struct Dataset
 	char	   *embeddings_column;	/* quoted */
 	Oid			embeddings_type;
 	VectorFormat format;
+	int			declared_dimensions;	/* of a type such as vector(512); 0: none */
 	Node	   *filter;			/* the run's own, parsed; NULL for none */
 } Dataset;
 
