@@ -275,7 +275,7 @@ LookAtRun(const Run *run, Relation rel, Problem **problem)
 	/* without a tree it has not been parsed yet: nothing is known */
 	if (run->filter && run->bound && run->filter_tree && dataset->filter == NULL)
 		*problem = MakeProblem(ERRCODE_UNDEFINED_OBJECT,
-							   pstrdup(_("something that its filter uses was dropped")), NULL);
+							   pstrdup(_("something that its filter uses was dropped or changed")), NULL);
 	return dataset;
 }
 
