@@ -90,6 +90,9 @@ SELECT n, count(*) AS rows, count(*) FILTER (WHERE e.sample_id IS DISTINCT FROM 
   FROM limited s LEFT JOIN everything e USING (brain_key, reverse, query, rank) GROUP BY n ORDER BY n;
 -- k is 25 when it is not given; NULL is all
 SELECT count(*), min(rank), max(rank) FROM brain.sort_by_similarity('search_t', 7, brain_key => 'm_cosine');
+SELECT count(*), min(rank), max(rank) FROM brain.sort_by_similarity('search_t', '7', brain_key => 'm_cosine');
+SELECT count(*), max(rank) FROM brain.similar_samples(NULL::search_t, 7, brain_key => 'm_cosine');
+SELECT count(*), max(rank) FROM brain.similar_samples(NULL::search_t, '7', brain_key => 'm_cosine');
 SELECT count(*), min(rank), max(rank) FROM brain.sort_by_similarity('search_t', 7, k => NULL, brain_key => 'm_cosine');
 SELECT count(*) FROM brain.sort_by_similarity('search_t', 7, k => 2147483647, brain_key => 'm_cosine');
 -- rows come in rank order, without ORDER BY
@@ -144,6 +147,15 @@ SELECT count(*) AS rows, count(DISTINCT (rank, sample_id, distance, score)) AS d
   FROM (VALUES ('r'), ('d'), ('n')) AS c (column_name),
 	   LATERAL brain.sort_by_similarity('search_types', 9, k => NULL, brain_key => column_name);
 DROP TABLE search_real, search_types;
+
+-- rounding takes the cosine of these parallel vectors past 1: it is 1
+CREATE TABLE search_parallel (id int PRIMARY KEY, embedding real[]);
+INSERT INTO search_parallel VALUES (1, '{0.1,0.3,0.7}'), (2, '{0.7,2.1000001,4.9}'), (3, '{-0.7,-2.1000001,-4.9}');
+SELECT search_distance('cosine', p.embedding, q.embedding) < 0 AS past_one
+  FROM search_parallel p, search_parallel q WHERE p.id = 1 AND q.id = 2;
+SELECT brain_key FROM brain.compute_similarity('search_parallel', 'cosine');
+SELECT rank, sample_id, distance, score FROM brain.sort_by_similarity('search_parallel', '[0.1,0.3,0.7]');
+DROP TABLE search_parallel;
 
 -- ---- the query sample itself ----
 -- Row 1 with distance exactly 0, although others with the same vector sort
