@@ -142,7 +142,7 @@ sub upgrade
 	mkdir $dir;
 	chdir $dir;
 	my $result = run_log([ "$bindir{18}/pg_upgrade", '--no-sync', '-b', $bindir{$version}, '-B', $bindir{18},
-		'-d', $old->data_dir, '-D', $new->data_dir, '-p', $old->port, '-P', $new->port, '-s', $new->host, '-U', 'postgres' ]);
+		'-d', $old->data_dir, '-D', $new->data_dir, '-p', $old->port, '-P', $new->port, '-s', $new->host ]);
 	return $result;
 }
 

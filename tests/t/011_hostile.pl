@@ -520,7 +520,7 @@ sub masked
 	return $text;
 }
 
-foreach my $role ('hostile_alice', 'postgres')
+foreach my $role ('hostile_alice', scalar getpwuid($>))
 {
 	datasets();
 	my $expected = masked(session($role, 'pg_catalog', $script));
