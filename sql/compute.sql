@@ -217,6 +217,8 @@ SELECT brain.compute_similarity('compute_t', 'bad', filter => 'id > 0 AND');
 SELECT brain_key FROM brain.list_brain_runs('compute_t') WHERE brain_key LIKE 'bad%';
 SELECT indexed FROM brain.compute_similarity('compute_t', 'immutable', filter => 'compute_immutable(label)');
 SELECT count(*) FROM compute_t WHERE label = 'l1' AND embedding IS NOT NULL;
+-- names off pg_catalog are whole: the text means the same under any search_path
+SELECT filter FROM brain.list_brain_runs('compute_t') WHERE brain_key = 'immutable';
 -- the dataset's name qualifies columns, with its schema too
 SELECT indexed FROM brain.compute_similarity('compute_t', 'qualified', filter => 'compute_t.id < 3 AND public.compute_t.id > 1');
 SELECT brain.delete_brain_runs('compute_t') > 0 AS deleted;
