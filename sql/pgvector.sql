@@ -258,6 +258,18 @@ SELECT * FROM brain.add_to_index('pgvector_written', 'h', 1, '[1e6,1]');
 \echo :SQLSTATE
 SELECT id, v, h FROM pgvector_written WHERE id <= 2 ORDER BY id;
 
+-- a column that gets another dimension breaks its run, until it has its own again
+CREATE TABLE pgvector_resized (id int PRIMARY KEY, v pgvector_far.vector(2));
+INSERT INTO pgvector_resized VALUES (1, '[1,2]');
+SELECT :facts FROM brain.compute_similarity('pgvector_resized', 'k');
+ALTER TABLE pgvector_resized ALTER COLUMN v TYPE pgvector_far.vector(3) USING NULL;
+SELECT state, reason FROM brain.list_brain_runs('pgvector_resized');
+SELECT sample_id FROM brain.sort_by_similarity('pgvector_resized', '[1,2]', brain_key => 'k');
+\echo :SQLSTATE
+ALTER TABLE pgvector_resized ALTER COLUMN v TYPE pgvector_far.vector(2);
+SELECT state, reason FROM brain.list_brain_runs('pgvector_resized');
+DROP TABLE pgvector_resized;
+
 -- pgvector moves to another schema: nothing changes
 ALTER EXTENSION vector SET SCHEMA pgvector_domain;
 \echo :SQLSTATE
