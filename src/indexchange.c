@@ -129,8 +129,8 @@ IsSettled(const Run *run)
 /*
  * Open the run and find out what it holds for the ids. Where nothing of the
  * dataset is going to be updated its rows are locked as if it were, so that row
- * security's UPDATE policies hold and no row is deleted meanwhile. A run that was cleaned up
- * and has no column is filled anew, as in FiftyOne.
+ * security's UPDATE policies hold and no row is deleted meanwhile. A run that
+ * was cleaned up and has no column is filled anew, as in FiftyOne.
  */
 static void
 BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *function)

@@ -234,11 +234,11 @@ sub watch
 	my $result = $node->safe_psql('postgres', <<"SQL");
 DO \$\$
 BEGIN
-	WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'victim') LOOP
+	WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend') LOOP
 		PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();
 	END LOOP;
 END \$\$;
-SELECT pid FROM pg_stat_activity WHERE application_name = 'victim' \\gset
+SELECT pid FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend' \\gset
 SELECT setseed(@{[ rand(1) ]}) \\g /dev/null
 SELECT begun, lasted, hit FROM cancel.watch(:pid, '$phase', '$kind', $length, $wanted);
 SELECT pg_terminate_backend(:pid, 10000) \\g /dev/null
