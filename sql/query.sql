@@ -145,7 +145,7 @@ SELECT query, query_reads('query_of_timestamptz', query)
 	(9, $$ARRAY['2020-01-01','2020-06-01 10:30']$$), (10, $$(SELECT array_agg(id ORDER BY id) FROM query_of_timestamptz WHERE id < '2020-12-01')$$)
 	) AS q (n, query) ORDER BY n;
 SELECT query, query_reads('query_of_date', query)
-  FROM (VALUES (1, $$'2020-06-01'$$), (2, $$'2020-06-01'::date$$), (3, $$'2020-06-01'::timestamp$$), (4, $$ARRAY['2020-01-01','2020-06-01']::date[]$$), (5, $$'[3,0]'$$)) AS q (n, query) ORDER BY n;
+  FROM (VALUES (1, $$'2020-06-01'$$), (2, $$'2020-06-01'::date$$), (3, $$'2020-06-01'::timestamp$$), (4, $$ARRAY['2020-01-01','2020-06-01']::date[]$$), (5, $$'[3,0]'$$), (6, $$'[1,2,3]'$$)) AS q (n, query) ORDER BY n;
 RESET TimeZone;
 RESET DateStyle;
 SELECT query, query_reads('query_of_query_enum', query)

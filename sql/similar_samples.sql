@@ -25,11 +25,11 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE sample = t) AS equal
 SELECT count(*) AS rows, count(*) FILTER (WHERE (a.sample).id::text IS DISTINCT FROM b.sample_id OR a.distance <> b.distance OR a.score <> b.score) AS different
   FROM brain.similar_samples(NULL::similar_t, ARRAY[33, 7], 9, true, 'post-min', 'k', $$label <> 'l0'$$, 4.0, '{}') a
   FULL JOIN brain.sort_by_similarity('similar_t', ARRAY[33, 7], 9, true, 'post-min', 'k', $$label <> 'l0'$$, 4.0, '{}') b USING (rank);
--- k is 25 by default, NULL all, also above the thousand rows that are fetched at once
+-- k is 25 by default, NULL all, also above the 20,000 rows that are fetched at once
 SELECT count(*) FROM brain.similar_samples(NULL::similar_t, 33);
 SELECT count(*) FROM brain.similar_samples(NULL::similar_t, 33, k => NULL);
 CREATE TABLE similar_many (id int PRIMARY KEY, n int, embedding real[]);
-INSERT INTO similar_many SELECT i, i * 2, ARRAY[i, 1] FROM generate_series(1, 2500) i;
+INSERT INTO similar_many SELECT i, i * 2, ARRAY[i, 1] FROM generate_series(1, 20500) i;
 SELECT indexed FROM brain.compute_similarity('similar_many', 'k', metric => 'euclidean');
 SELECT count(*) AS rows, bool_and((sample).id = rank AND (sample).n = 2 * rank AND (sample).embedding[1] = rank AND distance = rank - 1) AS right
   FROM brain.similar_samples(NULL::similar_many, 1, k => NULL);
