@@ -631,6 +631,30 @@ SET ROLE regress_rights_owner;
 SELECT * FROM brain.compute_similarity('rights.docs', 'again');
 SELECT count(*) FROM brain.runs WHERE samples::text LIKE 'rights.%';
 RESET ROLE;
+-- without a brain key: the first run that one may search
+CREATE TABLE rights.choice (id int PRIMARY KEY, emb_a real[], emb_b real[]);
+INSERT INTO rights.choice VALUES (1, '{1,0}', '{0,1}'), (2, '{0,1}', '{1,0}');
+ALTER TABLE rights.choice OWNER TO regress_rights_heir;
+GRANT SELECT (id, emb_b) ON rights.choice TO regress_rights_columns;
+SET ROLE regress_rights_heir;
+SELECT brain_key, indexed FROM unnest('{emb_a,emb_b}'::text[]) c, brain.compute_similarity('rights.choice', c, c);
+SET ROLE regress_rights_columns;
+SELECT rank, sample_id FROM brain.sort_by_similarity('rights.choice', '[1,0]');
+-- the owner's code calls nothing that is only on the search_path of who computes
+SET ROLE regress_rights_heir;
+CREATE FUNCTION rights.choose(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN lower('A') = 'a'; END $$;
+CREATE VIEW rights.chosen AS SELECT id, emb_a FROM rights.choice WHERE rights.choose(id);
+RESET ROLE;
+CREATE SCHEMA rights_alike;
+GRANT USAGE ON SCHEMA rights_alike TO PUBLIC;
+CREATE FUNCTION rights_alike.lower(text) RETURNS text LANGUAGE plpgsql AS
+	$$ BEGIN RAISE WARNING 'look-alike runs as %', current_user; RETURN 'a'; END $$;
+SET search_path = rights_alike, pg_catalog;
+SELECT brain_key, indexed FROM brain.compute_similarity('rights.chosen', 'v', id_field => 'id');
+RESET search_path;
+SET client_min_messages = error;
+DROP SCHEMA rights_alike CASCADE;
+SET client_min_messages = warning;
 -- runs do not hold a role
 DROP OWNED BY regress_rights_owner;
 DROP ROLE regress_rights_member, regress_rights_owner;
