@@ -5,12 +5,16 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "nodes/params.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
 #include "arguments.h"
 #include "index.h"
+
+/* How many ids an error lists. */
+#define MAX_LISTED_IDS 20
 
 /*
  * Begin to read a run's embeddings. The reader's vector and what ReadEntry
@@ -277,6 +281,31 @@ ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Dataset *datas
 					  &dataset->key, ids);
 	if (problem)
 		RaiseProblem(problem);
+}
+
+/*
+ * The ids, as they were given, that have no canonical text in found, which has
+ * one for each position: the first MAX_LISTED_IDS of them, for a message.
+ */
+char *
+ListMissingIds(const SimilarityQuery *ids, char **found, int *n_missing)
+{
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < ids->n; i++)
+	{
+		if (found[i])
+			continue;
+		if (n < MAX_LISTED_IDS)
+			appendStringInfo(&list, "%s%s", n ? ", " : "", ids->id_texts[i]);
+		n++;
+	}
+	if (n > MAX_LISTED_IDS)
+		appendStringInfo(&list, _(", and %d more"), n - MAX_LISTED_IDS);
+	*n_missing = n;
+	return list.data;
 }
 
 /*

@@ -69,6 +69,7 @@ extern int	PositionOfSlot(TupleTableSlot *slot);
 
 extern void ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Dataset *dataset,
 							SimilarityQuery *ids);
+extern char *ListMissingIds(const SimilarityQuery *ids, char **found, int *n_missing);
 extern void ReportMissing(const Run *run, const Dataset *dataset, int64 n, const char *example,
 						  bool allow_missing, bool warn_missing);
 

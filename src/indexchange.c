@@ -32,9 +32,6 @@
 PG_FUNCTION_INFO_V1(brain_add_to_index);
 PG_FUNCTION_INFO_V1(brain_remove_from_index);
 
-/* How many ids an error lists. */
-#define MAX_LISTED_IDS 20
-
 /* What add_to_index() and remove_from_index() work on. */
 typedef struct IndexChange
 {
@@ -431,26 +428,15 @@ ReadNewEmbeddings(FunctionCallInfo fcinfo, IndexChange *change, NewEmbeddings *n
 static void
 RaiseUnknownSamples(const IndexChange *change)
 {
-	StringInfoData list;
-	int			n = 0;
+	int			n;
+	char	   *list = ListMissingIds(&change->ids, change->canonical, &n);
 
-	initStringInfo(&list);
-	for (int i = 0; i < change->ids.n; i++)
-	{
-		if (change->canonical[i])
-			continue;
-		if (n < MAX_LISTED_IDS)
-			appendStringInfo(&list, "%s%s", n ? ", " : "", change->ids.id_texts[i]);
-		n++;
-	}
 	if (n == 0)
 		return;
-	if (n > MAX_LISTED_IDS)
-		appendStringInfo(&list, _(", and %d more"), n - MAX_LISTED_IDS);
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg_plural("sample id is not in \"%s\": %s", "sample ids are not in \"%s\": %s",
-						   n, change->dataset->name, list.data),
+						   n, change->dataset->name, list),
 			 errhint("An embedding belongs to a row of the dataset%s. Insert the row first.",
 					 change->dataset->filter ? _(" that fits the run's filter") : "")));
 }

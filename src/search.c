@@ -33,9 +33,6 @@
 PG_FUNCTION_INFO_V1(brain_sort_by_similarity);
 PG_FUNCTION_INFO_V1(brain_similar_samples);
 
-/* How many ids an error lists. */
-#define MAX_LISTED_IDS 20
-
 /* How many rows similar_samples() fetches at once; see RowsPerFetch(). */
 #define MIN_ROWS_PER_FETCH 1000
 #define MAX_ROWS_PER_FETCH 20000
@@ -316,32 +313,21 @@ KeepQueryVector(IndexReader *reader, int position, EntryState state, void *arg)
 }
 
 static void
-RaiseUnknownIds(Search *search, const SimilarityQuery *query, float **vectors)
+RaiseUnknownIds(Search *search, const SimilarityQuery *query, char **found)
 {
 	const char *first = query->id_texts[0];
 	const char *hint = HintBrainKey(search, first,
 									first[0] == '[' || first[0] == '{' ||
 									(search->dataset->key.type == NUMERICOID && query->n > 1) ?
 									_("A vector is given as an array here: ARRAY[...]::real[].") : NULL);
-	StringInfoData list;
-	int			n = 0;
+	int			n;
+	char	   *list = ListMissingIds(query, found, &n);
 
-	initStringInfo(&list);
-	for (int i = 0; i < query->n; i++)
-	{
-		if (vectors[i])
-			continue;
-		if (n < MAX_LISTED_IDS)
-			appendStringInfo(&list, "%s%s", n ? ", " : "", query->id_texts[i]);
-		n++;
-	}
-	if (n > MAX_LISTED_IDS)
-		appendStringInfo(&list, _(", and %d more"), n - MAX_LISTED_IDS);
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg_plural("query id is not in brain run \"%s\" of \"%s\": %s",
 						   "query ids are not in brain run \"%s\" of \"%s\": %s",
-						   n, search->run->brain_key, search->dataset->name, list.data),
+						   n, search->run->brain_key, search->dataset->name, list),
 			 hint ? errhint("%s", hint) : 0));
 }
 
@@ -360,7 +346,7 @@ FetchQueryVectors(Search *search, const SimilarityQuery *query)
 	for (int i = 0; i < query->n; i++)
 	{
 		if (kept.vectors[i] == NULL)
-			RaiseUnknownIds(search, query, kept.vectors);
+			RaiseUnknownIds(search, query, kept.ids);
 	}
 
 	search->vectors = MemoryContextAllocHuge(CurrentMemoryContext,
