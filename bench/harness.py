@@ -12,6 +12,7 @@ import numpy as np
 WORK = os.environ["BENCH_WORK"]
 BINDIR = os.environ["BENCH_BINDIR"]
 CPU = int(os.environ["BENCH_CPU"])
+ALL_CPUS = os.sched_getaffinity(0)
 SOCKET = f"{WORK}/socket"
 PGENV = {"PGHOST": SOCKET, "PGUSER": "postgres", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
 
