@@ -1,0 +1,89 @@
+"""What happens to the server and its files while the sessions work."""
+
+import os
+import random
+import signal
+import threading
+
+
+class Disturber(threading.Thread):
+    def __init__(self, seed, server, sessions, journal, fail, stop):
+        super().__init__(daemon=True)
+        self.rng = random.Random(f"{seed} disturber")
+        self.server = server
+        self.sessions = sessions
+        self.journal = journal
+        self.fail = fail
+        self.stop = stop
+
+    # ---- what it does; false: there was nothing to do --------------------------------------------------------
+
+    def remove_files(self):
+        files = self.server.matrix_files()
+        for path in files:
+            os.remove(path)
+        return bool(files)
+
+    def remove_a_file(self):
+        files = self.server.matrix_files()
+        if not files:
+            return False
+        os.remove(self.rng.choice(files))
+        return True
+
+    def damage_a_file(self):
+        """A new file in the place of the old one: who has that mapped keeps it."""
+        files = self.server.matrix_files()
+        if not files:
+            return False
+        path = self.rng.choice(files)
+        with open(path, "rb") as file:
+            content = bytearray(file.read())
+        if self.rng.random() < 0.5:
+            content = content[:self.rng.randrange(len(content) + 1)]
+        elif content:
+            content[self.rng.randrange(len(content))] ^= 1 << self.rng.randrange(8)
+        # a name that no sweep takes for one of its own
+        copy = os.path.join(self.server.folder, "damaged")
+        with open(copy, "wb") as file:
+            file.write(content)
+        os.chmod(copy, 0o600)
+        os.rename(copy, path)
+        return True
+
+    def terminate_a_session(self):
+        return self.signal_a_session(signal.SIGTERM)
+
+    def kill_a_session(self):
+        return self.signal_a_session(signal.SIGKILL)
+
+    def signal_a_session(self, number):
+        pid = self.rng.choice(self.sessions).pid
+        if not pid:
+            return False
+        os.kill(pid, number)
+        return True
+
+    def restart(self):
+        self.server.restart(self.rng.choice(["fast", "immediate"]))
+        return True
+
+    def kill_postmaster(self):
+        self.server.kill_postmaster()
+        return True
+
+    CHOICES = {remove_files: 6, remove_a_file: 6, damage_a_file: 4, terminate_a_session: 4,
+               kill_a_session: 1, restart: 0.3, kill_postmaster: 0.3}
+
+    def run(self):
+        try:
+            while not self.stop.wait(self.rng.uniform(0.3, 1.5)):
+                what = self.rng.choices(list(self.CHOICES), list(self.CHOICES.values()))[0]
+                try:
+                    done = what(self)
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # somebody else was quicker
+                if done:
+                    self.journal.count("disturbances", what.__name__)
+        except Exception as error:  # the checker must not go on without it
+            self.fail(f"the disturber failed: {error!r}")

@@ -1,0 +1,213 @@
+"""Several sessions change and search the same tables at once; every search is
+compared with plain SQL.  tests/checker starts this; tests/README.md says more."""
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+
+from datasets import DATASETS, TABLES, compute
+from disturber import Disturber
+from journal import Journal
+from server import Server
+from session import Session
+
+MUTATIONS = ["R1", "R2", "R3", "R4", "R5", "R6", "R7"]
+
+# What a session has; a statement that takes longer hangs.
+SESSION_SETTINGS = """
+ALTER ROLE owner SET lock_timeout = '3s';
+ALTER ROLE owner SET statement_timeout = '60s';
+ALTER ROLE owner SET client_min_messages = 'warning';
+"""
+
+SETUP = """
+CREATE EXTENSION milvus_brain;
+CREATE ROLE owner LOGIN;
+CREATE ROLE reader;
+GRANT reader TO owner;
+GRANT CREATE ON SCHEMA public TO owner;
+GRANT SET ON PARAMETER session_replication_role TO owner;
+GRANT SELECT ON brain._runs, brain.embeddings TO owner;
+GRANT USAGE ON SCHEMA public TO reader;
+"""
+
+
+class Run:
+    """One server, its sessions, and what became of it."""
+
+    def __init__(self, options, folder, mutation=None):
+        self.options = options
+        self.mutation = mutation
+        self.server = Server(folder)
+        self.journal = Journal()
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.failure = None       # its text; the first one counts
+        self.failure_kind = None
+
+    def fail(self, text, session=None, n=None, failure=None):
+        """Called in the thread that failed."""
+        with self.lock:
+            if self.failure is None:
+                self.failure_kind = failure.kind if failure else "error"
+                self.failure = "\n".join(self.describe(text, session, n, failure))
+        self.stop.set()
+
+    def describe(self, text, session, n, failure):
+        yield f"FAILED after {self.journal.seconds():.0f} s, seed {self.options.seed}: {text}"
+        if session:
+            yield f"in session {session.number}, plan {n}: {session.plan}"
+            yield f"at step {session.plan.steps.index(session.step) + 1}, {session.step.kind}"
+        if failure and failure.search:
+            yield f"its statement:\n{failure.search.sql()}"
+        yield from self.state_of_runs()
+        yield "end of the server's log:\n" + self.server.end_of_log()
+
+    def state_of_runs(self):
+        if self.mutation:
+            return
+        try:
+            with self.server.connect("postgres", wait=20).cursor() as cursor:
+                for query in ("SELECT * FROM brain.runs", "SELECT * FROM brain.sync_status",
+                              "SELECT * FROM brain._bases", "SELECT * FROM brain.changes LIMIT 100",
+                              "SELECT gid FROM pg_prepared_xacts"):
+                    try:
+                        cursor.execute(query)
+                    except Exception as error:
+                        yield f"{query}: {error}"
+                        continue
+                    yield query
+                    yield from (f"  {row}" for row in cursor.fetchall())
+        except Exception as error:
+            yield f"no state: {error}"
+        yield "\n".join(["files:"] + self.server.matrix_files())
+
+    # ---- its course ------------------------------------------------------------
+
+    def set_up(self):
+        settings = {"brain.mutate": self.mutation} if self.mutation else {}
+        self.server.make(settings)
+        self.server.start()
+        connection = self.server.connect("postgres", "postgres")
+        self.execute(connection, "CREATE DATABASE checker")
+        connection.close()
+        connection = self.server.connect("postgres")
+        self.execute(connection, SETUP + SESSION_SETTINGS)
+        functions = {name for name, in self.execute(
+            connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'brain'::regnamespace UNION ALL "
+            "SELECT replace(name, 'brain.', '') FROM pg_settings WHERE name LIKE 'brain.%'")}
+        if self.mutation and "mutate" not in functions:
+            sys.exit("this build has no mutations: it needs -DBRAIN_MUTATE")
+        connection.close()
+        owner = self.server.connect("owner")
+        self.execute(owner, TABLES)
+        for dataset in DATASETS:
+            for run in dataset.runs:
+                self.execute(owner, compute(dataset, run))
+        owner.close()
+        return functions
+
+    @staticmethod
+    def execute(connection, sql):
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+    def go(self):
+        functions = self.set_up()
+        for name in ("sync", "last_search"):
+            if name not in functions:
+                print(f"This version has no brain.{name}(): left out.")
+        sessions = [Session(number, self.options.seed, self.server, functions, self.journal, self.fail, self.stop)
+                    for number in range(1, self.options.sessions + 1)]
+        threads = list(sessions)
+        if self.options.disturb:
+            threads.append(Disturber(self.options.seed, self.server, sessions, self.journal, self.fail, self.stop))
+        for thread in threads:
+            thread.start()
+        self.watch(sessions)
+        for thread in threads:
+            thread.join(90)
+            if thread.is_alive():
+                self.fail(f"{thread} hangs")
+        if not self.failure:
+            self.closing_check(functions)
+        self.server.stop("immediate")
+        return self.failure is None
+
+    def watch(self, sessions):
+        """Until the time is over, or something failed."""
+        deadline = time.monotonic() + self.options.seconds
+        while not self.stop.wait(min(5, max(0.01, deadline - time.monotonic()))):
+            crashes = self.server.crashes()
+            if crashes:
+                self.fail("a server process crashed: " + crashes[0])
+            if time.monotonic() >= deadline:
+                break
+        self.stop.set()
+
+    def closing_check(self, functions):
+        """Now that all is quiet: what is right to the end."""
+        if self.server.crashes():
+            self.fail("a server process crashed: " + self.server.crashes()[0])
+        if "last_search" in functions and not self.mutation and self.journal.matrix_share() <= 0.5:
+            self.fail(f"only {self.journal.matrix_share():.0%} of the searches used the matrix")
+
+
+def mutations(options, folder):
+    """Each rule in turn is switched off: that must be found."""
+    missed = []
+    for mutation in options.mutations:
+        run = Run(options, folder, mutation)
+        run.go()
+        if run.failure_kind in ("wrong answer", "wrong WARNING"):
+            print(f"{mutation}: found after {run.journal.seconds():.0f} s, {run.journal.total_compared()} searches; "
+                  + run.failure.split("\n")[0])
+        elif run.failure:
+            print(f"{mutation}: {run.failure}")
+            missed.append(mutation)
+        else:
+            print(f"{mutation}: NOT FOUND in {options.seconds} s\n{run.journal.report()}")
+            missed.append(mutation)
+        sys.stdout.flush()
+    print(f"{len(options.mutations) - len(missed)} mutations found, {len(missed)} not")
+    return not missed
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="tests/checker", description=__doc__)
+    parser.add_argument("--seconds", type=int, help="how long (120; for a mutation at most 180)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--no-disturb", dest="disturb", action="store_false",
+                        help="no crashes, and files are left alone")
+    parser.add_argument("--mutations", nargs="*", metavar="R1", choices=MUTATIONS,
+                        help="switch rules off, one after the other (all of them), and find that")
+    options = parser.parse_args()
+    if options.mutations == []:
+        options.mutations = MUTATIONS
+    options.seconds = options.seconds or (180 if options.mutations else 120)
+    return options
+
+
+def main():
+    options = parse_arguments()
+    folder = os.getcwd()
+    print(f"seed {options.seed}", flush=True)
+    if options.mutations:
+        good = mutations(options, folder)
+    else:
+        run = Run(options, folder)
+        good = run.go()
+        if run.failure:
+            print(run.failure)
+        print(run.journal.report())
+    sys.stdout.flush()
+    os._exit(0 if good else 1)  # also when a thread hangs
+
+
+if __name__ == "__main__":
+    main()
