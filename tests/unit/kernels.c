@@ -1,0 +1,363 @@
+/*
+ * kernels.c
+ *		Do the screens lose a row? Bounds and whole searches, beside brute force.
+ *
+ * usage: kernels SEED [ROUNDS]
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "exact/batch.h"
+#include "exact/screen.h"
+#include "matrices.h"
+
+static long checks = 0;
+static long failures = 0;
+
+static void
+Fail(const char *what, Kind kind, const MatrixPart *part, const char *detail)
+{
+	if (failures++ < 20)
+		printf("not ok: %s: %s, %s, n = %ld, dim = %d, m = %d: %s\n", what, kind_names[kind],
+			   MetricName(part->metric), (long) part->n, part->dim, part->m, detail);
+}
+
+/* ---------- bounds ---------- */
+
+/*
+ * The similarity that a bound is of, in long double: see Target.
+ */
+static long double
+TrueSimilarity(const Target *target, const float *query, const float *row, Stage stage)
+{
+	long double product = 0;
+	long double row_squares = 0;
+	long double difference = 0;
+	long double similarity;
+
+	for (int j = 0; j < target->dim; j++)
+	{
+		product += (long double) row[j] * query[j];
+		row_squares += (long double) row[j] * row[j];
+		difference += ((long double) row[j] - query[j]) * ((long double) row[j] - query[j]);
+	}
+	product /= target->g;
+	switch (target->metric)
+	{
+		case METRIC_COSINE:
+			similarity = product / sqrtl(row_squares);
+			break;
+		case METRIC_DOTPRODUCT:
+			similarity = product;
+			break;
+		default:
+			similarity = stage == STAGE_FLOAT ? -difference :
+				product - row_squares / (2 * (long double) target->g);
+	}
+	return target->sign * similarity;
+}
+
+/*
+ * Every bound of every row, against the truth. Returns what share of the bounds
+ * is a number.
+ */
+static double
+CheckStage(Kind kind, const MatrixPart *part, const Target *target, const float *query,
+		   Stage stage, bool listed)
+{
+	int64		numbers = 0;
+
+	for (int64 first = 0; first < part->n; first += SCREEN_ROWS)
+	{
+		int			n = (int) Min(SCREEN_ROWS, part->n - first);
+		float		centre[SCREEN_ROWS];
+		float		upper[SCREEN_ROWS];
+		int			list[SCREEN_ROWS];
+
+		for (int i = 0; i < n; i++)
+			list[i] = n - 1 - i;
+		if (listed)
+			ScreenListedRows(target, part, stage, first, list, n, upper);
+		else
+			ScreenRows(target, part, stage, first, n, centre, upper);
+		for (int i = 0; i < n; i++)
+		{
+			int			row = listed ? list[i] : i;
+			long double truth = TrueSimilarity(target, query, part->rows + (first + row) * part->stride,
+											   stage);
+			char		detail[200];
+
+			checks++;
+			numbers += isfinite(upper[i]);
+			if (upper[i] >= truth || isnan(upper[i]))
+				continue;
+			snprintf(detail, sizeof detail, "stage %d, row %ld: %.9g (centre %.9g) is below %.12Lg",
+					 stage, (long) (first + row), upper[i], listed ? 0 : centre[i], truth);
+			Fail("bound", kind, part, detail);
+		}
+	}
+	return (double) numbers / Max(1, part->n);
+}
+
+static void
+CheckBounds(Kind kind, const MatrixPart *part, const float *query, bool reverse)
+{
+	Target		target = {0};
+	double		numbers;
+
+	PrepareTarget(&target, part->metric, reverse, part->dim, query, SquaredNorm(query, part->dim));
+	if (part->m > 0)
+	{
+		PreparePrefix(&target, part);
+		(void) CheckStage(kind, part, &target, query, STAGE_PREFIX, false);
+	}
+	(void) CheckStage(kind, part, &target, query, STAGE_INT8, true);
+	numbers = CheckStage(kind, part, &target, query, STAGE_INT8, false);
+	if (part->n > 0 && numbers < 1 && kind != KIND_EXTREMES && kind != KIND_NORMS &&
+		target.g > 1e-30 && target.g < 1e30)
+		Fail("bound", kind, part, "is not a number");
+	(void) CheckStage(kind, part, &target, query, STAGE_FLOAT, true);
+	(void) CheckStage(kind, part, &target, query, STAGE_FLOAT, false);
+}
+
+/* ---------- searches ---------- */
+
+typedef struct Answer
+{
+	const ScanQuery *query;
+	int64		n;
+	double	   *distances;		/* by row; NAN: not offered */
+	double	   *best;			/* a heap would do; a sorted list does too */
+	int64		n_best;
+	bool		twice;
+} Answer;
+
+static bool
+Better(const ScanQuery *query, double a, double b)
+{
+	return query->reverse ? a > b : a < b;
+}
+
+static double
+TakeOffer(int64 row, double distance, double score, void *arg)
+{
+	Answer	   *answer = arg;
+	int64		k = answer->query->k;
+	int64		i;
+
+	(void) score;
+	if (!isnan(answer->distances[row]))
+		answer->twice = true;
+	answer->distances[row] = distance;
+	if (k == 0)
+		return answer->query->reverse ? -INFINITY : INFINITY;
+	if (answer->n_best < k || Better(answer->query, distance, answer->best[k - 1]))
+	{
+		i = answer->n_best < k ? answer->n_best++ : k - 1;
+		for (; i > 0 && Better(answer->query, distance, answer->best[i - 1]); i--)
+			answer->best[i] = answer->best[i - 1];
+		answer->best[i] = distance;
+	}
+	if (answer->n_best < k)
+		return answer->query->reverse ? -INFINITY : INFINITY;
+	return answer->best[k - 1];
+}
+
+static int
+CompareDoubles(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+TrueDistance(const ScanQuery *query, const float *row)
+{
+	double		distance;
+	double		score;
+
+	AggregateDistances(query, row, SquaredNorm(row, query->dim), &distance, &score);
+	return distance;
+}
+
+/*
+ * A search offers every live row that is as good as the k-th best, with the
+ * very bits of distance.c, none twice and none that is dead.
+ */
+static void
+CheckSearch(Kind kind, const MatrixPart *parts, int n_parts, const ScanQuery *query)
+{
+	Answer		answer = {.query = query};
+	ScanCounts	counts = {0};
+	double	   *truth;
+	double	   *sorted;
+	double		limit = query->reverse ? -INFINITY : INFINITY;
+	int64		live = 0;
+	char		detail[200];
+
+	for (int p = 0; p < n_parts; p++)
+		answer.n += parts[p].n;
+	answer.distances = malloc(sizeof(double) * (answer.n + 1));
+	answer.best = malloc(sizeof(double) * (query->k + 1));
+	truth = malloc(sizeof(double) * (answer.n + 1));
+	sorted = malloc(sizeof(double) * (answer.n + 1));
+	for (int64 i = 0; i < answer.n; i++)
+		answer.distances[i] = NAN;
+	for (int p = 0; p < n_parts; p++)
+		for (int64 i = 0; i < parts[p].n; i++)
+		{
+			int64		row = parts[p].first + i;
+
+			truth[row] = NAN;
+			if (parts[p].dead && (parts[p].dead[i / 64] >> (i % 64) & 1))
+				continue;
+			truth[row] = TrueDistance(query, parts[p].rows + i * parts[p].stride);
+			if (truth[row] > query->max_distance)
+				truth[row] = NAN;
+			else
+				sorted[live++] = query->reverse ? -truth[row] : truth[row];
+		}
+	qsort(sorted, live, sizeof(double), CompareDoubles);
+	if (query->k > 0 && live >= query->k)
+		limit = query->reverse ? -sorted[query->k - 1] : sorted[query->k - 1];
+
+	ScanMatrix(parts, n_parts, query, TakeOffer, &answer, &counts);
+	checks++;
+	for (int64 i = 0; i < answer.n; i++)
+	{
+		if (!isnan(answer.distances[i]) && answer.distances[i] != truth[i])
+		{
+			snprintf(detail, sizeof detail, "row %ld: %.17g for %.17g", (long) i, answer.distances[i], truth[i]);
+			Fail("search", kind, parts, detail);
+			break;
+		}
+		if (isnan(answer.distances[i]) && !isnan(truth[i]) && !Better(query, limit, truth[i]))
+		{
+			snprintf(detail, sizeof detail, "k = %ld%s, screening %d, %d queries, aggregation %d: row %ld is lost: %.17g, the k-th is %.17g",
+					 (long) query->k, query->reverse ? ", reverse" : "", query->screening, query->n,
+					 query->aggregation, (long) i, truth[i], limit);
+			Fail("search", kind, parts, detail);
+			break;
+		}
+	}
+	if (answer.twice)
+		Fail("search", kind, parts, "a row is offered twice");
+	free(answer.distances);
+	free(answer.best);
+	free(truth);
+	free(sorted);
+}
+
+static void
+CheckSearches(Kind kind, MatrixPart *parts, int n_parts, int64 n, const float *queries, int n_queries)
+{
+	const MatrixPart *part = parts;
+	double		squared_norms[64];
+	int64		ks[] = {1, 10, n / 20, n / 8, n / 3, n, 0};
+
+	for (int i = 0; i < n_queries; i++)
+		squared_norms[i] = SquaredNorm(queries + (Size) i * part->dim, part->dim);
+	for (int i = 0; i < (int) lengthof(ks); i++)
+		for (int bits = 0; bits < 8; bits++)
+		{
+			ScanQuery	query = {
+				.metric = part->metric, .reverse = bits & 1, .screening = bits & 2, .n = 1,
+				.dim = part->dim, .vectors = queries, .squared_norms = squared_norms,
+				.k = ks[i], .max_distance = INFINITY
+			};
+
+			if (ks[i] < 1 && i < (int) lengthof(ks) - 1)
+				continue;
+			if (bits & 4)
+			{
+				query.max_distance = n == 0 ? 1 : TrueDistance(&query, part->rows + (Size) Below((int) Max(1, part->n)) * part->stride);
+				if (Below(8) == 0)
+					query.max_distance = -1;
+			}
+			CheckSearch(kind, parts, n_parts, &query);
+		}
+}
+
+/*
+ * One matrix: bounds, and searches in it whole and in parts.
+ */
+static void
+CheckMatrix(Kind kind, Metric metric, int64 n, int dim, int m)
+{
+	int			stride = MatrixStride(dim);
+	int			n_parts = 1 + Below(4);
+	float	   *rows = AllocPages(sizeof(float) * (n + 1) * stride);
+	float	   *queries = palloc(sizeof(float) * 8 * dim);
+	MatrixPart	parts[4];
+	ScanMemory	memory[4] = {0};
+	int64		first = 0;
+
+	FillRows(kind, metric, n, dim, rows);
+	for (int i = 0; i < 8; i++)
+	{
+		/* a row; or another vector of this kind */
+		if (n > 0 && i % 2 == 0)
+			memcpy(queries + (Size) i * dim, rows + (Size) Below((int) n) * stride, sizeof(float) * dim);
+		else
+		{
+			float	   *other = palloc0(sizeof(float) * stride);
+
+			FillRows(i % 4 == 1 ? kind : (Kind) Below(N_KINDS), metric, 1, dim, other);
+			memcpy(queries + (Size) i * dim, other, sizeof(float) * dim);
+			pfree(other);
+		}
+	}
+	for (int p = 0; p < n_parts; p++)
+	{
+		int64		part_n = p == n_parts - 1 ? n - first : Below((int) Min(n - first, 5000) + 1);
+		uint64	   *dead = AllocPages(sizeof(uint64) * (part_n / 64 + 1));
+
+		MakePart(&parts[p], metric, part_n, dim, rows + first * stride, m);
+		for (int64 i = 0; i < part_n; i++)
+			if (Below(p == 0 ? 1000 : 3) == 0)
+				dead[i / 64] |= (uint64) 1 << (i % 64);
+		parts[p].first = first;
+		parts[p].dead = Below(2) ? dead : NULL;
+		parts[p].memory = &memory[p];
+		/* rows without screens: what changed since */
+		if (n_parts > 1 && p == 1 && Below(3) == 0)
+			parts[p].screens = NULL;
+		first += part_n;
+	}
+	for (int p = 0; p < n_parts; p++)
+		for (int i = 0; i < 8 && parts[p].screens; i++)
+			CheckBounds(kind, &parts[p], queries + (Size) i * dim, i % 3 == 2);
+	for (int i = 0; i < 8; i += 3)
+		CheckSearches(kind, parts, n_parts, n, queries + (Size) i * dim, 1);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const int dims[] = {1, 2, 3, 7, 16, 17, 31, 32, 33, 64, 96, 100, 127, 128, 200, 384, 513};
+	uint64		seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+	int			rounds = argc > 2 ? atoi(argv[2]) : 30;
+
+	for (int round = 0; round < rounds; round++)
+	{
+		int			dim;
+		int64		n;
+		int			m;
+		Kind		kind;
+		Metric		metric;
+
+		SeedRandom(seed * 1000 + round);
+		kind = round % N_KINDS;
+		metric = Below(3);
+		dim = dims[Below(lengthof(dims))];
+		n = Below(8) == 0 ? Below(3) : 50 + Below(Below(4) == 0 ? 12000 : 2500);
+		m = dim >= 64 && Below(2) ? Below(3) ? 32 : 1 + Below(dim / 2) : 0;
+		CheckMatrix(kind, metric, n, dim, m);
+	}
+	printf("%s: seed %lu, %ld checks, %ld failures\n", failures ? "not ok" : "ok",
+		   (unsigned long) seed, checks, failures);
+	return failures ? 1 : 0;
+}

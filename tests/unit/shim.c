@@ -1,0 +1,69 @@
+/*
+ * shim.c
+ *		What shim/ declares.
+ */
+#include <stdarg.h>
+
+#include "postgres.h"
+
+#include "exact/scan.h"
+#include "miscadmin.h"
+
+int			shim_level;
+int			shim_warnings;
+long		shim_interrupts;
+
+int
+shim_say(const char *format,...)
+{
+	va_list		arguments;
+
+	shim_warnings += shim_level == WARNING;
+	if (shim_level < WARNING)
+		return 0;
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	return 0;
+}
+
+/*
+ * Kernels count on the alignment of palloc() and on no more: 8 bytes, and not 16.
+ */
+void *
+palloc(Size size)
+{
+	char	   *chunk = malloc(size + 24);
+
+	if (chunk == NULL)
+		abort();
+	memset(chunk, 0x7f, size + 24);
+	return chunk + 8;
+}
+
+void *
+palloc0(Size size)
+{
+	return memset(palloc(size), 0, size);
+}
+
+char *
+pstrdup(const char *string)
+{
+	return strcpy(palloc(strlen(string) + 1), string);
+}
+
+void
+pfree(void *pointer)
+{
+	free((char *) pointer - 8);
+}
+
+/* matrix.c's: here all rows are as they were written. */
+void
+RequireIntact(const MatrixPart *part, MatrixSection section, int64 first, int64 count)
+{
+	(void) section;
+	Assert(first >= 0 && count >= 0 && first + count <= part->n);
+}

@@ -1,0 +1,1 @@
+/* pqsignal.h: see postgres.h */

@@ -1,0 +1,1 @@
+/* memutils.h: see postgres.h */
