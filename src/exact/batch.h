@@ -5,11 +5,30 @@
 #ifndef BRAIN_BATCH_H
 #define BRAIN_BATCH_H
 
-#include "exact/scan.h"
+#include "exact/screen.h"
 
-/* ScanMatrix() for several query vectors. */
-extern void ScanBatch(const MatrixPart *parts, int n_parts, const ScanQuery *query,
-					  ScanOffer offer, void *arg, ScanCounts *counts);
+/*
+ * Several query vectors whose distances are aggregated. Bounds are of the
+ * aggregated distance itself: its negative, or with reverse itself, so that
+ * more is better.
+ */
+typedef struct Batch
+{
+	const ScanQuery *query;
+	Target	   *targets;		/* query->n */
+	float	   *queries;		/* their scaled vectors, n x stride */
+	float	   *rows;			/* a copy of some rows, and their products */
+	float	   *products;
+	int			max_rows;
+} Batch;
+
+extern Batch *PrepareBatch(const ScanQuery *query);
+extern void PrepareBatchPrefix(Batch *batch, const MatrixPart *part);
+extern float BatchThreshold(const Batch *batch, double distance);
+extern void ScreenBatchRows(Batch *batch, const MatrixPart *part, Stage stage, int64 first, int n,
+							float *centre, float *upper);
+extern void ScreenBatchListedRows(Batch *batch, const MatrixPart *part, Stage stage, int64 first,
+								  const int *list, int n, float *upper);
 
 typedef struct MatrixNeighbor
 {

@@ -73,10 +73,6 @@ PlainProduct(const float *a, const float *b, int from, int k)
 	return sum;
 }
 
-#define AddLanes(lanes) \
-	(((lanes[0] + lanes[8]) + (lanes[4] + lanes[12])) + ((lanes[2] + lanes[10]) + (lanes[6] + lanes[14])) + \
-	 ((lanes[1] + lanes[9]) + (lanes[5] + lanes[13])) + ((lanes[3] + lanes[11]) + (lanes[7] + lanes[15])))
-
 /*
  * Four rows of a by two of b: eight sums in registers.
  */
@@ -118,14 +114,20 @@ MultiplyTile(int k, const float *a, int lda, const float *b, int ldb, float *c, 
 		s30 += z * x;
 		s31 += z * y;
 	}
-	c[0] = AddLanes(s00) + PlainProduct(a0, b0, i, k);
-	c[1] = AddLanes(s01) + PlainProduct(a0, b1, i, k);
-	c[ldc] = AddLanes(s10) + PlainProduct(a1, b0, i, k);
-	c[ldc + 1] = AddLanes(s11) + PlainProduct(a1, b1, i, k);
-	c[2 * (Size) ldc] = AddLanes(s20) + PlainProduct(a2, b0, i, k);
-	c[2 * (Size) ldc + 1] = AddLanes(s21) + PlainProduct(a2, b1, i, k);
-	c[3 * (Size) ldc] = AddLanes(s30) + PlainProduct(a3, b0, i, k);
-	c[3 * (Size) ldc + 1] = AddLanes(s31) + PlainProduct(a3, b1, i, k);
+	AddLanes(s00, c[0]);
+	AddLanes(s01, c[1]);
+	AddLanes(s10, c[ldc]);
+	AddLanes(s11, c[ldc + 1]);
+	AddLanes(s20, c[2 * (Size) ldc]);
+	AddLanes(s21, c[2 * (Size) ldc + 1]);
+	AddLanes(s30, c[3 * (Size) ldc]);
+	AddLanes(s31, c[3 * (Size) ldc + 1]);
+	if (i < k)
+		for (int j = 0; j < 4; j++)
+		{
+			c[j * (Size) ldc] += PlainProduct(a + j * (Size) lda, b0, i, k);
+			c[j * (Size) ldc + 1] += PlainProduct(a + j * (Size) lda, b1, i, k);
+		}
 }
 
 /*

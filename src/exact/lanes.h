@@ -25,6 +25,22 @@
 #define LANES_OF_FLOAT 16
 typedef float Lanes __attribute__((vector_size(4 * LANES_OF_FLOAT), may_alias));
 
+typedef float HalfLanes __attribute__((vector_size(2 * LANES_OF_FLOAT)));
+typedef float QuarterLanes __attribute__((vector_size(LANES_OF_FLOAT)));
+
+/*
+ * Add up Lanes: four additions deep. A macro, since vectors as arguments have
+ * no calling convention that all versions of a kernel share.
+ */
+#define AddLanes(lanes, sum) \
+	do { \
+		HalfLanes	half_ = __builtin_shufflevector(lanes, lanes, 0, 1, 2, 3, 4, 5, 6, 7) + \
+			__builtin_shufflevector(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15); \
+		QuarterLanes quarter_ = __builtin_shufflevector(half_, half_, 0, 1, 2, 3) + \
+			__builtin_shufflevector(half_, half_, 4, 5, 6, 7); \
+		(sum) = (quarter_[0] + quarter_[2]) + (quarter_[1] + quarter_[3]); \
+	} while (0)
+
 /* Half the distance from 1 to the next float: the relative error of rounding. */
 #define FLOAT_UNIT (1.0 / 16777216)
 

@@ -24,7 +24,6 @@
 #include "exact/batch.h"
 #include "exact/lanes.h"
 #include "exact/scan.h"
-#include "exact/screen.h"
 
 /* Rows of a superblock: their upper bounds fit into the second-level cache. */
 #define FIRST_SUPERBLOCK 4096
@@ -54,7 +53,8 @@ typedef struct Seed
 typedef struct Scan
 {
 	const ScanQuery *query;
-	Target		target;
+	Target		target;			/* of one query vector, or of the mean of several */
+	Batch	   *batch;			/* of several; NULL: target */
 	ScanOffer	offer;
 	void	   *arg;
 	ScanCounts *counts;
@@ -95,9 +95,16 @@ SetLimit(Scan *scan, double limit)
 	if (limit == scan->limit || !scan->bounded)
 		return;
 	scan->limit = limit;
+	if (scan->batch)
+		scan->threshold = scan->float_threshold = BatchThreshold(scan->batch, limit);
+	else
+	{
+		scan->threshold = TargetThreshold(&scan->target, limit);
+		scan->float_threshold = TargetFloatThreshold(&scan->target, limit);
+	}
 	/* no bound is -infinity but that of a row which is not to be looked at again */
-	scan->threshold = Max(TargetThreshold(&scan->target, limit), -FLT_MAX);
-	scan->float_threshold = Max(TargetFloatThreshold(&scan->target, limit), -FLT_MAX);
+	scan->threshold = Max(scan->threshold, -FLT_MAX);
+	scan->float_threshold = Max(scan->float_threshold, -FLT_MAX);
 }
 
 /*
@@ -230,7 +237,10 @@ ScreenBlockRows(Scan *scan, const MatrixPart *part, Stage stage, int64 first, in
 	RequireIntact(part, SECTION_SCREENS, first, n);
 	RequireIntact(part, sections[stage], first, n);
 	(void) CountedRows(scan->counts, stage, n);
-	ScreenRows(&scan->target, part, stage, first, n, centre, upper);
+	if (scan->batch)
+		ScreenBatchRows(scan->batch, part, stage, first, n, centre, upper);
+	else
+		ScreenRows(&scan->target, part, stage, first, n, centre, upper);
 	HideDead(part, first, n, centre, upper);
 }
 
@@ -268,7 +278,10 @@ ScreenListed(Scan *scan, const MatrixPart *part, Stage stage, int64 first, int n
 			RequireIntact(part, stage == STAGE_INT8 ? SECTION_ROWS8 : SECTION_ROWS,
 						  first + list[i], 1);
 		(void) CountedRows(scan->counts, stage, listed);
-		ScreenListedRows(&scan->target, part, stage, first, list, listed, upper);
+		if (scan->batch)
+			ScreenBatchListedRows(scan->batch, part, stage, first, list, listed, upper);
+		else
+			ScreenListedRows(&scan->target, part, stage, first, list, listed, upper);
 	}
 	for (int i = 0; i < listed; i++)
 	{
@@ -602,7 +615,9 @@ ScanScreened(Scan *scan, const MatrixPart *part)
 	int64		size = Max(FIRST_SUPERBLOCK, 16 * scan->query->k);
 	Stage		stage = RememberedStage(part);
 
-	if (part->m > 0)
+	if (part->m > 0 && scan->batch)
+		PrepareBatchPrefix(scan->batch, part);
+	else if (part->m > 0)
 		PreparePrefix(&scan->target, part);
 	if (ScreensWorked(part))
 		size = MAX_SUPERBLOCK;
@@ -636,6 +651,22 @@ ScanScreened(Scan *scan, const MatrixPart *part)
 /* ---------- the search ---------- */
 
 static void
+PrepareScan(Scan *scan)
+{
+	const ScanQuery *query = scan->query;
+
+	if (query->n == 1)
+		PrepareTarget(&scan->target, query->metric, query->reverse, query->dim,
+					  query->vectors, query->squared_norms[0]);
+	else if (query->aggregation == AGGREGATE_POST_MEAN && query->metric != METRIC_EUCLIDEAN)
+		PrepareMeanTarget(&scan->target, query);
+	else
+		scan->batch = PrepareBatch(query);
+	scan->limit = NAN;
+	SetLimit(scan, query->reverse ? -INFINITY : INFINITY);
+}
+
+static void
 AllocSuperblock(Scan *scan, const MatrixPart *parts, int n_parts)
 {
 	int64		rows = 0;
@@ -666,12 +697,7 @@ ScanMatrix(const MatrixPart *parts, int n_parts, const ScanQuery *query, ScanOff
 	scan.bounded = query->k > 0 && query->k <= rows / 2;
 	screening = scan.bounded && query->screening && query->k <= rows / 8;
 	if (scan.bounded)
-	{
-		PrepareTarget(&scan.target, query->metric, query->reverse, query->dim,
-					  query->vectors, query->squared_norms[0]);
-		scan.limit = NAN;
-		SetLimit(&scan, query->reverse ? -INFINITY : INFINITY);
-	}
+		PrepareScan(&scan);
 	if (screening)
 		AllocSuperblock(&scan, parts, n_parts);
 	for (int i = 0; i < n_parts; i++)

@@ -105,7 +105,6 @@ FloatProducts(const float *rows, int stride, const float *query,
 		const Lanes *row = (const Lanes *) (rows + (Size) (list ? list[i] : i) * stride);
 		Lanes		even = {0};
 		Lanes		odd = {0};
-		float		sum = 0;
 		int			j = 0;
 
 		for (; j + 2 <= n_lanes; j += 2)
@@ -116,9 +115,7 @@ FloatProducts(const float *rows, int stride, const float *query,
 		if (j < n_lanes)
 			even += row[j] * q[j];
 		even += odd;
-		for (int l = 0; l < LANES_OF_FLOAT / 2; l++)
-			sum += even[l] + even[l + LANES_OF_FLOAT / 2];
-		products[i] = sum;
+		AddLanes(even, products[i]);
 	}
 }
 
@@ -135,7 +132,6 @@ FloatDistances(const float *rows, int stride, const float *query,
 		const Lanes *row = (const Lanes *) (rows + (Size) (list ? list[i] : i) * stride);
 		Lanes		even = {0};
 		Lanes		odd = {0};
-		float		sum = 0;
 		int			j = 0;
 
 		for (; j + 2 <= n_lanes; j += 2)
@@ -153,9 +149,7 @@ FloatDistances(const float *rows, int stride, const float *query,
 			even += a * a;
 		}
 		even += odd;
-		for (int l = 0; l < LANES_OF_FLOAT / 2; l++)
-			sum += even[l] + even[l + LANES_OF_FLOAT / 2];
-		distances[i] = sum;
+		AddLanes(even, distances[i]);
 	}
 }
 
@@ -232,7 +226,31 @@ BoundFloatRows(Metric metric, const float *restrict values, const float *restric
 		}
 }
 
+/* The same of euclidean products. */
+BRAIN_KERNEL static void
+BoundProductRows(const float *restrict products, const float *restrict norm,
+				 FloatBound bound, float square, float sign, int n, float *restrict centre,
+				 float *restrict upper)
+{
+	for (int i = 0; i < n; i++)
+	{
+		float		s = norm[i] * (norm[i] * square);
+		float		c = sign * (products[i] - s);
+
+		centre[i] = c;
+		upper[i] = c + (norm[i] * bound.relative + s * (float) (12 * FLOAT_UNIT * SLACK) +
+						bound.constant) + 0 * products[i] + 0 * s;
+	}
+}
+
 /* ---------- the query ---------- */
+
+/* What a sum of n products in double may lose, for vectors of norm 1. */
+double
+DoubleError(int n)
+{
+	return (n + 32) * (DBL_EPSILON / 2) * 1.01;
+}
 
 /*
  * The largest code of a query: so that a sum of dim products with codes of rows
@@ -375,13 +393,14 @@ FinishTarget(Target *target, Metric metric, bool reverse, int dim, const double 
 						target->error) * SLACK);
 	target->bound_float.relative = Term(4, target->bound_float.relative);
 	target->bound_float.constant = FLOAT_TINY + dim * (FLOAT_TINY / 10);
-}
 
-/* What a sum of n products in double may lose, for vectors of norm 1. */
-static double
-DoubleError(int n)
-{
-	return (n + 32) * (DBL_EPSILON / 2) * 1.01;
+	/*
+	 * In any order: (dim + 2) u |x| |q'|. Of the euclidean similarity, x.q' -
+	 * |x|^2 / 2g, see ScreenError(); |x.q'| is less than 2 |x|.
+	 */
+	target->bound_product.relative =
+		FloatAbove(Term(4, ((dim + 10) * FLOAT_UNIT * 1.01 * target->norm + target->error) * SLACK));
+	target->bound_product.constant = target->bound_float.constant;
 }
 
 /*
@@ -606,6 +625,24 @@ ScreenListedRows(const Target *target, const MatrixPart *part, Stage stage, int6
 	else
 		BoundRows(products, scale, residual, residual, norm, &target->bound8, target->sign, n,
 				  centre, upper);
+}
+
+/*
+ * The same from float products x.q' of n rows, by whatever sums. Of euclidean,
+ * too, it is the similarity that the screens have.
+ */
+void
+BoundProducts(const Target *target, const MatrixPart *part, int64 first, int n,
+			  const float *products, float *centre, float *upper)
+{
+	const float *norm = part->screens[first / SCREEN_ROWS].norm + first % SCREEN_ROWS;
+
+	if (target->metric == METRIC_EUCLIDEAN)
+		BoundProductRows(products, norm, target->bound_product, target->bound8.square,
+						 target->sign, n, centre, upper);
+	else
+		BoundFloatRows(target->metric, products, norm, target->bound_product, target->sign, n,
+					   centre, upper);
 }
 
 /* ---------- building ---------- */

@@ -62,6 +62,7 @@ typedef struct Target
 	int16	   *codes_prefix;	/* of V q', for the part last prepared for */
 	ScreenBound bound_prefix;
 	FloatBound	bound_float;
+	FloatBound	bound_product;	/* of a product by whatever sums: MultiplyTransposed()'s */
 } Target;
 
 extern void PrepareTarget(Target *target, Metric metric, bool reverse, int dim,
@@ -69,7 +70,11 @@ extern void PrepareTarget(Target *target, Metric metric, bool reverse, int dim,
 extern void PrepareMeanTarget(Target *target, const ScanQuery *query);
 extern void PreparePrefix(Target *target, const MatrixPart *part);
 
+extern void BoundProducts(const Target *target, const MatrixPart *part, int64 first, int n,
+						  const float *products, float *centre, float *upper);
+
 extern float TargetThreshold(const Target *target, double distance);
+extern double DoubleError(int n);
 extern float TargetFloatThreshold(const Target *target, double distance);
 
 extern void ScreenRows(const Target *target, const MatrixPart *part, Stage stage,

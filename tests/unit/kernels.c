@@ -12,6 +12,9 @@
 #include "exact/screen.h"
 #include "matrices.h"
 
+#define N_QUERIES 8
+#define N_MANY 60
+
 static long checks = 0;
 static long failures = 0;
 
@@ -251,8 +254,12 @@ CheckSearch(Kind kind, const MatrixPart *parts, int n_parts, const ScanQuery *qu
 	free(sorted);
 }
 
+/*
+ * Searches for the same query vectors with all sorts of arguments.
+ */
 static void
-CheckSearches(Kind kind, MatrixPart *parts, int n_parts, int64 n, const float *queries, int n_queries)
+CheckSearches(Kind kind, MatrixPart *parts, int n_parts, int64 n, const float *queries,
+			  int n_queries, Aggregation aggregation)
 {
 	const MatrixPart *part = parts;
 	double		squared_norms[64];
@@ -264,16 +271,21 @@ CheckSearches(Kind kind, MatrixPart *parts, int n_parts, int64 n, const float *q
 		for (int bits = 0; bits < 8; bits++)
 		{
 			ScanQuery	query = {
-				.metric = part->metric, .reverse = bits & 1, .screening = bits & 2, .n = 1,
-				.dim = part->dim, .vectors = queries, .squared_norms = squared_norms,
+				.metric = part->metric, .reverse = bits & 1, .screening = bits & 2,
+				.n = n_queries, .dim = part->dim, .vectors = queries,
+				.squared_norms = squared_norms, .aggregation = aggregation,
 				.k = ks[i], .max_distance = INFINITY
 			};
 
 			if (ks[i] < 1 && i < (int) lengthof(ks) - 1)
 				continue;
+			/* of several, some */
+			if (n_queries > 1 && Below(4) > 0)
+				continue;
 			if (bits & 4)
 			{
-				query.max_distance = n == 0 ? 1 : TrueDistance(&query, part->rows + (Size) Below((int) Max(1, part->n)) * part->stride);
+				if (n > 0 && part->n > 0)
+					query.max_distance = TrueDistance(&query, part->rows + (Size) Below((int) part->n) * part->stride);
 				if (Below(8) == 0)
 					query.max_distance = -1;
 			}
@@ -290,13 +302,13 @@ CheckMatrix(Kind kind, Metric metric, int64 n, int dim, int m)
 	int			stride = MatrixStride(dim);
 	int			n_parts = 1 + Below(4);
 	float	   *rows = AllocPages(sizeof(float) * (n + 1) * stride);
-	float	   *queries = palloc(sizeof(float) * 8 * dim);
+	float	   *queries = palloc(sizeof(float) * N_QUERIES * dim);
 	MatrixPart	parts[4];
 	ScanMemory	memory[4] = {0};
 	int64		first = 0;
 
 	FillRows(kind, metric, n, dim, rows);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < N_QUERIES; i++)
 	{
 		/* a row; or another vector of this kind */
 		if (n > 0 && i % 2 == 0)
@@ -328,10 +340,22 @@ CheckMatrix(Kind kind, Metric metric, int64 n, int dim, int m)
 		first += part_n;
 	}
 	for (int p = 0; p < n_parts; p++)
-		for (int i = 0; i < 8 && parts[p].screens; i++)
+		for (int i = 0; i < N_QUERIES && parts[p].screens; i++)
 			CheckBounds(kind, &parts[p], queries + (Size) i * dim, i % 3 == 2);
-	for (int i = 0; i < 8; i += 3)
-		CheckSearches(kind, parts, n_parts, n, queries + (Size) i * dim, 1);
+	for (int i = 0; i < N_QUERIES; i += 3)
+		CheckSearches(kind, parts, n_parts, n, queries + (Size) i * dim, 1, AGGREGATE_MEAN);
+	CheckSearches(kind, parts, n_parts, n, queries, 2 + Below(N_QUERIES - 1),
+				  AGGREGATE_POST_MEAN + Below(3));
+	/* enough for a matrix product */
+	if (n < 2000)
+	{
+		float	   *many = palloc(sizeof(float) * N_MANY * dim);
+
+		for (int i = 0; i < N_MANY; i++)
+			memcpy(many + (Size) i * dim, queries + (Size) Below(N_QUERIES) * dim, sizeof(float) * dim);
+		CheckSearches(kind, parts, n_parts, n, many, N_MANY, AGGREGATE_POST_MEAN + Below(3));
+		pfree(many);
+	}
 }
 
 int
