@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -71,15 +72,10 @@ enum
 	BINDING_COLUMNS = BINDING_FILTER_TREE
 };
 
-/* columns of brain.embeddings */
-enum
-{
-	EMBEDDING_RUN_ID = 1,
-	EMBEDDING_SAMPLE_ID,
-	EMBEDDING_EMBEDDING
-};
-
-static Oid
+/*
+ * The OID of a table or index of ours.
+ */
+Oid
 BrainRelation(const char *name)
 {
 	Oid			relid = get_relname_relid(name, get_namespace_oid("brain", false));
@@ -89,14 +85,18 @@ BrainRelation(const char *name)
 	return relid;
 }
 
-static SysScanDesc
-BeginScan(Relation rel, const char *index, int nkeys, ScanKey keys)
+/*
+ * Scan a table of ours by an index of ours (NULL: all of it), under the active
+ * snapshot.
+ */
+SysScanDesc
+BeginBrainScan(Relation rel, const char *index, int nkeys, ScanKey keys)
 {
 	return systable_beginscan(rel, index ? BrainRelation(index) : InvalidOid,
 							  index != NULL, GetActiveSnapshot(), nkeys, keys);
 }
 
-static void
+void
 InitUuidKey(ScanKey key, AttrNumber attno, const pg_uuid_t *id)
 {
 	ScanKeyInit(key, attno, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
@@ -182,7 +182,7 @@ ReadBinding(Run *run)
 	HeapTuple	tuple;
 
 	InitUuidKey(&key, BINDING_RUN_ID, &run->id);
-	scan = BeginScan(rel, "_run_bindings_pkey", 1, &key);
+	scan = BeginBrainScan(rel, "_run_bindings_pkey", 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple) && BindingCounts(tuple, desc))
 	{
@@ -209,7 +209,7 @@ static List *
 ScanRuns(const char *index, int nkeys, ScanKey keys)
 {
 	Relation	rel = table_open(BrainRelation("_runs"), AccessShareLock);
-	SysScanDesc scan = BeginScan(rel, index, nkeys, keys);
+	SysScanDesc scan = BeginBrainScan(rel, index, nkeys, keys);
 	HeapTuple	tuple;
 	List	   *runs = NIL;
 	ListCell   *lc;
@@ -274,7 +274,7 @@ IdsOfBoundRuns(Oid dataset)
 	List	   *ids = NIL;
 
 	ScanKeyInit(&key, BINDING_DATASET, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(dataset));
-	scan = BeginScan(rel, "_run_bindings_dataset_idx", 1, &key);
+	scan = BeginBrainScan(rel, "_run_bindings_dataset_idx", 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
@@ -394,7 +394,7 @@ TupleOfBinding(const Run *run, TupleDesc desc)
 static void
 ReplaceTuples(Relation rel, const char *index, ScanKey key, HeapTuple tuple)
 {
-	SysScanDesc scan = BeginScan(rel, index, 1, key);
+	SysScanDesc scan = BeginBrainScan(rel, index, 1, key);
 	HeapTuple	old;
 
 	while (HeapTupleIsValid(old = systable_getnext(scan)))
@@ -425,6 +425,9 @@ WriteRow(const char *table, const char *index, const Run *run,
 	InitUuidKey(&key, 1, &run->id);
 	ReplaceTuples(rel, index, &key, form ? form(run, RelationGetDescr(rel)) : NULL);
 	table_close(rel, RowExclusiveLock);
+	/* triggers remember what they know of a run as long as its dataset is as it was */
+	if (OidIsValid(run->dataset) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(run->dataset)))
+		CacheInvalidateRelcacheByRelid(run->dataset);
 	/* the rest of the statement sees it, under its next snapshot */
 	CommandCounterIncrement();
 }
@@ -482,7 +485,7 @@ CountEmbeddings(const Run *run)
 	int64		count = 0;
 
 	InitUuidKey(&key, EMBEDDING_RUN_ID, &run->id);
-	scan = BeginScan(rel, "embeddings_pkey", 1, &key);
+	scan = BeginBrainScan(rel, "embeddings_pkey", 1, &key);
 	while (HeapTupleIsValid(systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -523,7 +526,7 @@ FetchEmbedding(EmbeddingReader *reader, const char *sample_id, VectorBuffer *buf
 
 	InitUuidKey(&keys[0], EMBEDDING_RUN_ID, &reader->run->id);
 	InitTextKey(&keys[1], EMBEDDING_SAMPLE_ID, sample_id);
-	scan = BeginScan(reader->rel, "embeddings_pkey", 2, keys);
+	scan = BeginBrainScan(reader->rel, "embeddings_pkey", 2, keys);
 	tuple = systable_getnext(scan);
 	found = HeapTupleIsValid(tuple);
 	if (found)

@@ -5,6 +5,8 @@
 #ifndef BRAIN_CATALOG_H
 #define BRAIN_CATALOG_H
 
+#include "access/genam.h"
+#include "access/skey.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
@@ -42,6 +44,19 @@ typedef struct Run
 	AttrNumber	embeddings_attno;	/* 0: none */
 	char	   *filter_tree;	/* NULL: none */
 } Run;
+
+/* columns of brain.embeddings */
+enum
+{
+	EMBEDDING_RUN_ID = 1,
+	EMBEDDING_SAMPLE_ID,
+	EMBEDDING_EMBEDDING
+};
+
+/* For the files that keep a table of their own. */
+extern Oid	BrainRelation(const char *name);
+extern SysScanDesc BeginBrainScan(Relation rel, const char *index, int nkeys, ScanKey keys);
+extern void InitUuidKey(ScanKey key, AttrNumber attno, const pg_uuid_t *id);
 
 extern List *AllRuns(void);
 extern List *RunsOfDataset(Relation dataset);

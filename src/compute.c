@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "arguments.h"
+#include "build.h"
 #include "filter.h"
 #include "identifier.h"
 #include "index.h"
@@ -44,6 +45,7 @@ typedef struct Census
 	IndexReader reader;
 	bool		skip_failures;
 	Progress   *progress;		/* NULL: nobody waits for it */
+	BaseBuild  *build;			/* NULL: only counted */
 	int64		indexed;
 	int64		missing;
 	int64		skipped;
@@ -104,8 +106,9 @@ CountEntry(TupleTableSlot *slot, void *arg)
 {
 	Census	   *census = arg;
 	IndexReader *reader = &census->reader;
+	EntryState	state = ReadEntry(reader, slot, 1);
 
-	switch (ReadEntry(reader, slot, 1))
+	switch (state)
 	{
 		case ENTRY_OK:
 			census->indexed++;
@@ -126,6 +129,8 @@ CountEntry(TupleTableSlot *slot, void *arg)
 			census->skipped++;
 			break;
 	}
+	if (census->build)
+		BuildEntry(census->build, reader, state);
 	if (census->progress)
 		CountProgress(census->progress);
 }
@@ -316,15 +321,22 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 }
 
 /*
- * Read and check a run's embeddings, as the dataset's owner.
+ * Read and check a run's embeddings, as the dataset's owner, and put them into
+ * its base on the way. Not where the dimension is settled by the majority: then
+ * they are read once more when it is known.
  */
 static void
-CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures)
+CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures, BaseBuild *build)
 {
 	SavedUser	saved;
 	float4		reltuples = rel->rd_rel->reltuples;
 	Progress	progress;
-	Census		census = {.skip_failures = skip_failures, .progress = &progress};
+	bool		reads_twice = skip_failures && run->dimensions == 0;
+	Census		census = {
+		.skip_failures = skip_failures,
+		.progress = &progress,
+		.build = reads_twice ? NULL : build,
+	};
 
 	BeginAsOwner(rel->rd_rel->relowner, &saved);
 	BeginProgress(&progress, run->dataset, reltuples > 0 ? (int64) reltuples : -1);
@@ -335,13 +347,26 @@ CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures)
 	}
 	SetProgressPhase(&progress, PROGRESS_READING);
 	TakeCensus(&census, run, dataset);
-	SetProgressPhase(&progress, PROGRESS_RECORDING);
 	EndAsOwner(&saved);
 
 	run->dimensions = census.reader.dimensions;
 	run->indexed = census.indexed;
 	run->missing = census.missing;
 	run->skipped = census.skipped;
+	if (reads_twice && build->writer)
+		ReadForBuild(build, rel, dataset);
+	SetProgressPhase(&progress, PROGRESS_RECORDING);
+}
+
+/*
+ * Put a run on record in the place of old, if that is not NULL.
+ */
+static void
+RecordRun(const Run *run, const Run *old)
+{
+	if (old)
+		RemoveRun(old);
+	InsertRun(run);
 }
 
 /*
@@ -367,6 +392,7 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	Dataset    *dataset;
 	Run		   *run;
 	Run		   *old;
+	BaseBuild  *build;
 
 	INSTR_TIME_SET_CURRENT(start);
 	RequireArgument(fcinfo, 0, "samples");
@@ -381,8 +407,10 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	if (!overwrite && FindRun(rel, brain_key, true))
 		RaiseDuplicateRun(rel, brain_key);
 	run = DescribeRun(fcinfo, rel, brain_key, with_data, &dataset);
+	build = BeginBuild(run, rel);
 	if (with_data)
-		CountRun(run, rel, dataset, BoolArgument(fcinfo, 8, false));
+		CountRun(run, rel, dataset, BoolArgument(fcinfo, 8, false), build);
+	TrackForBuild(build, rel);
 
 	LockRunsOfSchema(RelationGetNamespace(rel), ShareLock);
 	LockRuns(RelationGetRelid(rel), ExclusiveLock);
@@ -390,11 +418,12 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	old = FindRunToChange(rel, brain_key, true);
 	if (old && !overwrite)
 		RaiseDuplicateRun(rel, brain_key);
-	if (old)
-		DeleteRun(old);
-	InsertRun(run);
+	RecordRun(run, old);
+	(void) RecordBuild(build, rel, dataset);
 	EndProgress();
 	relation_close(rel, NoLock);
+	if (old && HasBases())
+		(void) DropTriggers(&old->id, run->dataset);
 	EndWrite();
 	PG_RETURN_DATUM(CensusResult(fcinfo, run, start));
 }

@@ -12,6 +12,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "executor/spi.h"
@@ -23,8 +24,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "bases.h"
+#include "changes.h"
 #include "filter.h"
 #include "runs.h"
+#include "tracking.h"
 #include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_on_ddl_start);
@@ -237,7 +241,7 @@ FollowNames(const Run *run, bool write)
 					(errmsg("brain run \"%s\" of a \"%s.%s\" that is not there makes way for the one of \"%s.%s\"",
 							now.brain_key, now.dataset_schema, now.dataset_name,
 							run->dataset_schema, run->dataset_name)));
-			DeleteRun(orphan);
+			RemoveRun(orphan);
 		}
 		UpdateRun(&now);
 		BindRun(&now);
@@ -327,6 +331,84 @@ IsAltered(const Run *run)
 }
 
 /*
+ * Does a statement change a table's rows, or what tracks them, without a trigger
+ * firing? Much of it changes the tracking's fingerprint as well; in the log it
+ * is seen by exactly those snapshots that see the statement.
+ */
+static bool
+BypassesTriggers(Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AlterColumnType:
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableReplicaTrig:
+			case AT_DisableTrig:
+			case AT_EnableTrigAll:
+			case AT_DisableTrigAll:
+			case AT_EnableTrigUser:
+			case AT_DisableTrigUser:
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_SetUnLogged:
+			case AT_SetLogged:
+			case AT_DropExpression:
+#if PG_VERSION_NUM >= 170000
+			case AT_SetExpression:
+#endif
+				return true;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+/*
+ * Keep the log of a run true after a statement that altered its dataset or a
+ * partition of it, or made one.
+ */
+static void
+FollowTracking(const Run *run, bool bypassed)
+{
+	Relation	rel = try_relation_open(run->dataset, NoLock);
+
+	if (rel == NULL)
+		return;
+	if (bypassed && HasBases())
+		LogChange(OpenChangeLog(), &run->id, CHANGE_ALL, NULL);
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && HasBases() && CheckTrackable(run, rel) == NULL)
+		AddMissingTriggers(run, rel);
+	relation_close(rel, NoLock);
+}
+
+/*
+ * Is the dataset of a run what the statement altered, or does it contain that?
+ */
+static bool
+ContainsAltered(const Run *run)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Oid			altered = EventOid(i);
+
+		if (altered == run->dataset)
+			return true;
+		if (get_rel_relispartition(altered) &&
+			list_member_oid(get_partition_ancestors(altered), run->dataset))
+			return true;
+	}
+	return false;
+}
+
+/*
  * SQL: brain._on_ddl_end() returns event_trigger. Whatever was altered or made,
  * names are found in the caches. A run is waited for only if the statement is
  * about its dataset, which is locked then, or about the dataset's schema, in the
@@ -364,6 +446,8 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 			FollowNames(run, true);
 		if (run && run->bound)
 			MendFilter(run);
+		if (run && run->bound && run->has_index && (IsAltered(run) || ContainsAltered(run)))
+			FollowTracking(run, BypassesTriggers(statement));
 	}
 	SPI_finish();
 	PopActiveSnapshot();
@@ -390,7 +474,7 @@ DeleteDroppedRun(Run *run)
 {
 	run = LockRun(run);
 	if (run)
-		DeleteRun(run);
+		RemoveRun(run);
 }
 
 /*

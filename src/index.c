@@ -6,9 +6,11 @@
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/params.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "arguments.h"
 #include "index.h"
@@ -77,6 +79,13 @@ ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column)
 	return reader->failure == VECTOR_OK ? ENTRY_OK : ENTRY_BAD;
 }
 
+static char *
+ProblemOfSample(IndexReader *reader, const char *id, VectorFailure failure, int dim)
+{
+	return psprintf(_("embedding of sample \"%s\" of \"%s\" %s"), id, reader->dataset->name,
+					VectorFailureText(failure, dim, reader->dimensions));
+}
+
 /*
  * What is wrong with the bad entry that was read last, as a message.
  */
@@ -85,9 +94,8 @@ EntryProblem(IndexReader *reader)
 {
 	if (reader->id_is_null)
 		return psprintf(_("a sample of \"%s\" has a NULL id"), reader->dataset->name);
-	return psprintf(_("embedding of sample \"%s\" of \"%s\" %s"),
-					SampleId(&reader->dataset->key, reader->id), reader->dataset->name,
-					VectorFailureText(reader->failure, reader->vector.dim, reader->dimensions));
+	return ProblemOfSample(reader, SampleId(&reader->dataset->key, reader->id), reader->failure,
+						   reader->vector.dim);
 }
 
 int
@@ -109,6 +117,21 @@ LeaveOut(IndexReader *reader)
 		return;
 	old = MemoryContextSwitchTo(reader->vector.context);
 	reader->first_problem = EntryProblem(reader);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * The same for a sample that was not read from the dataset.
+ */
+void
+LeaveOutSample(IndexReader *reader, const char *id, VectorFailure failure, int dim)
+{
+	MemoryContext old;
+
+	if (reader->left_out++ > 0)
+		return;
+	old = MemoryContextSwitchTo(reader->vector.context);
+	reader->first_problem = ProblemOfSample(reader, id, failure, dim);
 	MemoryContextSwitchTo(old);
 }
 
@@ -175,6 +198,74 @@ ReadMatch(TupleTableSlot *slot, void *arg)
 	match->read(slot, match->arg);
 }
 
+static ParamListInfo
+IdsParameter(const SampleKey *key, int n, Datum *ids)
+{
+	ParamListInfo params = makeParamList(1);
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
+	params->params[0].value = PointerGetDatum(construct_array(ids, n, key->type,
+															  typlen, typbyval, typalign));
+	params->params[0].isnull = false;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = key->array_type;
+	return params;
+}
+
+/*
+ * Read the samples whose key equals one of n ids of its type, and that the
+ * caller's filter keeps. The slot has what target names.
+ */
+void
+ReadSamplesAmong(Dataset *dataset, const char *target, int n, Datum *ids, const char *filter,
+				 SampleReader read, void *arg)
+{
+	SampleKey  *key = &dataset->key;
+	SampleQuery query = {
+		.targets = target,
+		.condition = psprintf("%s %s ANY ($1)", key->operand, key->equals),
+		.filter = filter,
+		.param_types = &key->array_type,
+		.read = read,
+		.arg = arg,
+	};
+
+	if (n == 0)
+		return;
+	query.params = IdsParameter(key, n, ids);
+	ReadSamples(dataset, &query);
+}
+
+typedef struct EntryReading
+{
+	IndexReader *reader;
+	EntryReader read;
+	void	   *arg;
+} EntryReading;
+
+static void
+ReadEntryAmong(TupleTableSlot *slot, void *arg)
+{
+	EntryReading *reading = arg;
+	EntryState	state = ReadEntry(reading->reader, slot, 1);
+
+	reading->read(reading->reader, state, reading->arg);
+}
+
+/*
+ * Read the entries of such samples.
+ */
+void
+ReadEntriesAmong(IndexReader *reader, int n, Datum *ids, const char *filter, EntryReader read, void *arg)
+{
+	EntryReading reading = {reader, read, arg};
+
+	ReadSamplesAmong(reader->dataset, reader->targets, n, ids, filter, ReadEntryAmong, &reading);
+}
+
 /*
  * Read the samples with the given ids, n of the key's type. The slot has the
  * position of the id, the key, and what target names, if anything. Ids that are
@@ -186,13 +277,9 @@ ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
 				 int n, Datum *ids, SampleReader read, void *arg)
 {
 	SampleKey  *key = &dataset->key;
-	ParamListInfo params = makeParamList(1);
 	/* what the ids are called must differ from what the dataset is called */
 	const char *ids_alias = strcmp(dataset->name_in_query, "ids") == 0 ? "given_ids" : "ids";
 	IdMatch		match = {key, ids, read, arg};
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
 	SampleQuery query = {
 		.targets = psprintf("%s.position, %s%s%s", ids_alias, key->operand,
 							target ? ", " : "", target ? target : ""),
@@ -201,19 +288,13 @@ ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
 						 ids_alias, key->operand, key->equals, ids_alias,
 						 lock ? " " : "", lock ? lock : ""),
 		.param_types = &key->array_type,
-		.params = params,
 		.read = ReadMatch,
 		.arg = &match,
 	};
 
 	if (n == 0)
 		return;
-	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
-	params->params[0].value = PointerGetDatum(construct_array(ids, n, key->type,
-															  typlen, typbyval, typalign));
-	params->params[0].isnull = false;
-	params->params[0].pflags = PARAM_FLAG_CONST;
-	params->params[0].ptype = key->array_type;
+	query.params = IdsParameter(key, n, ids);
 	ReadSamples(dataset, &query);
 }
 
@@ -263,6 +344,25 @@ ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *
 	ReadSamplesOfIds(reader->dataset, reader->embedding, lock, query->n, query->ids,
 					 ReadEntryOfId, &reading);
 	pfree(reading.seen);
+}
+
+/*
+ * The changed ids as values of the key's type. A text that is none cannot be in
+ * the dataset.
+ */
+void
+IdsOfChanges(const Changes *changes, SampleKey *key, SimilarityQuery *ids)
+{
+	memset(ids, 0, sizeof(SimilarityQuery));
+	ids->is_ids = true;
+	ids->ids = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * Max(changes->n_ids, 1));
+	ids->id_texts = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * Max(changes->n_ids, 1));
+	for (int i = 0; i < changes->n_ids; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ParseSampleId(key, changes->ids[i], &ids->ids[ids->n]))
+			ids->id_texts[ids->n++] = changes->ids[i];
+	}
 }
 
 /* ---------- for functions that take ids ---------- */

@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 
+#include "changes.h"
 #include "query.h"
 #include "runs.h"
 
@@ -57,10 +58,18 @@ extern EntryState ReadEntry(IndexReader *reader, TupleTableSlot *slot, int colum
 extern char *EntryProblem(IndexReader *reader);
 extern int	EntrySqlState(const IndexReader *reader);
 extern void LeaveOut(IndexReader *reader);
+extern void LeaveOutSample(IndexReader *reader, const char *id, VectorFailure failure, int dim);
 extern Told *ToldByStatement(FmgrInfo *flinfo);
 extern void WarnOfLeftOut(const IndexReader *reader, FmgrInfo *flinfo);
 extern void ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *lock,
 							 EntryCallback callback, void *arg);
+
+typedef void (*EntryReader) (IndexReader *reader, EntryState state, void *arg);
+
+extern void ReadSamplesAmong(Dataset *dataset, const char *target, int n, Datum *ids,
+							 const char *filter, SampleReader read, void *arg);
+extern void ReadEntriesAmong(IndexReader *reader, int n, Datum *ids, const char *filter,
+							 EntryReader read, void *arg);
 
 /* Reads rows of a dataset by id: position, key, and the target. */
 extern void ReadSamplesOfIds(Dataset *dataset, const char *target, const char *lock,
@@ -72,5 +81,7 @@ extern void ReadIdsArgument(FunctionCallInfo fcinfo, int n, const char *name, Da
 extern char *ListMissingIds(const SimilarityQuery *ids, char **found, int *n_missing);
 extern void ReportMissing(const Run *run, const Dataset *dataset, int64 n, const char *example,
 						  bool allow_missing, bool warn_missing);
+
+extern void IdsOfChanges(const Changes *changes, SampleKey *key, SimilarityQuery *ids);
 
 #endif							/* BRAIN_INDEX_H */

@@ -11,7 +11,11 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "exact/blas.h"
+#include "exact/matrix.h"
 #include "milvus_brain.h"
+#include "search.h"
+#include "testing.h"
 #include "vectors.h"
 
 #if PG_VERSION_NUM < 150000
@@ -55,6 +59,35 @@ _PG_init(void)
 							 PGC_USERSET,
 							 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("brain.max_matrix_size",
+							gettext_noop("Sets the largest matrix file that is made for a brain run."),
+							gettext_noop("Above it searches read the table. 0 makes none."),
+							&max_matrix_size,
+							16 * 1024 * 1024, 0, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("brain.use_matrix",
+							 gettext_noop("Lets searches use matrix files. Off, they read the table."),
+							 NULL,
+							 &use_matrix, true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("brain.screening",
+							 gettext_noop("Lets searches read rows in eight bits first. Off, they read each row in float32."),
+							 NULL,
+							 &screening, true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("brain.blas_threads",
+							gettext_noop("Sets how many threads OpenBLAS uses for many queries at once."),
+							NULL,
+							&blas_threads,
+							1, 1, 64,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
+#if defined(BRAIN_MUTATE) || defined(BRAIN_FAULTS)
+	DefineTestingSettings();
+#endif
 	MarkGUCPrefixReserved("brain");
 }
 

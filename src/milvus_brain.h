@@ -7,7 +7,7 @@
 
 #include "backend.h"
 
-#define BRAIN_VERSION "0.1.0"
+#define BRAIN_VERSION "0.2.0"
 
 enum
 {

@@ -196,21 +196,10 @@ ShowRun(ReturnSetInfo *rsinfo, const Run *run, Oid relid, Relation rel)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-static Oid
-DatasetOfRun(const Run *run)
-{
-	Oid			namespace;
-
-	if (run->bound)
-		return run->dataset;
-	namespace = get_namespace_oid(run->dataset_schema, true);
-	return OidIsValid(namespace) ? get_relname_relid(run->dataset_name, namespace) : InvalidOid;
-}
-
 /*
  * Open a dataset unless somebody has locked it: a list of runs waits for nobody.
  */
-static Relation
+Relation
 TryOpenDataset(Oid relid)
 {
 	Relation	rel;

@@ -24,9 +24,12 @@
 #include "utils/snapmgr.h"
 
 #include "arguments.h"
+#include "bases.h"
+#include "changes.h"
 #include "filter.h"
 #include "identifier.h"
 #include "runs.h"
+#include "tracking.h"
 #include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_no_such_run);
@@ -145,6 +148,20 @@ FindRunToChange(Relation rel, const char *brain_key, bool missing_ok)
 	if (run == NULL && !missing_ok)
 		RaiseNoSuchRun(RelationGetRelid(rel), brain_key);
 	return run;
+}
+
+/*
+ * The dataset of a run: by its OID, or, restored and not bound yet, by its name.
+ */
+Oid
+DatasetOfRun(const Run *run)
+{
+	Oid			namespace;
+
+	if (run->bound)
+		return run->dataset;
+	namespace = get_namespace_oid(run->dataset_schema, true);
+	return OidIsValid(namespace) ? get_relname_relid(run->dataset_name, namespace) : InvalidOid;
 }
 
 /* ---------- is it usable? ---------- */
@@ -372,6 +389,7 @@ EndWrite(void)
 /* What LockDatabaseObject() locks: objects of our own making in a class of ours. */
 #define LOCK_RUNS_OF_DATASET 0
 #define LOCK_RUNS_OF_SCHEMA 1
+#define LOCK_SYNC_OF_DATASET 2
 
 static void
 LockAndLook(Oid object, uint16 kind, LOCKMODE mode)
@@ -425,14 +443,30 @@ LockRunsOfSchema(Oid namespace, LOCKMODE mode)
 	LockAndLook(namespace, LOCK_RUNS_OF_SCHEMA, mode);
 }
 
+/*
+ * Keep other syncs of a dataset's runs away until this transaction ends. Takes a
+ * new snapshot: one from before the wait would send old values over new ones.
+ */
+void
+LockSync(Oid relid)
+{
+	LockAndLook(relid, LOCK_SYNC_OF_DATASET, ExclusiveLock);
+}
+
+bool
+OwnsTable(Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, GetUserId());
+#else
+	return pg_class_ownercheck(relid, GetUserId());
+#endif
+}
+
 bool
 OwnsDataset(Relation rel)
 {
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId());
-#else
-	return pg_class_ownercheck(RelationGetRelid(rel), GetUserId());
-#endif
+	return OwnsTable(RelationGetRelid(rel));
 }
 
 /*
@@ -477,10 +511,43 @@ BeginChange(FunctionCallInfo fcinfo, const char *function)
 	return rel;
 }
 
+/*
+ * Delete what a run is searched in beside its dataset: the base, whose files the
+ * next sweep removes, and the log.
+ */
 static void
-EndChange(Relation rel)
+DropBase(const pg_uuid_t *run_id)
 {
+	if (!HasBases())
+		return;
+	DeleteBaseRow(run_id);
+	DeleteChanges(run_id);
+}
+
+/*
+ * Delete a run, with what hangs on it but its triggers. DropTriggers() follows,
+ * when the dataset is closed.
+ */
+void
+RemoveRun(const Run *run)
+{
+	DropBase(&run->id);
+	DeleteRun(run);
+}
+
+/*
+ * End a change. The runs in gone, if any, have no use for their triggers any
+ * more; they can be dropped only when we do not use the dataset ourselves.
+ */
+static void
+EndChange(Relation rel, List *gone)
+{
+	Oid			relid = RelationGetRelid(rel);
+	ListCell   *lc;
+
 	relation_close(rel, NoLock);
+	foreach(lc, HasBases() ? gone : NIL)
+		(void) DropTriggers(&((Run *) lfirst(lc))->id, relid);
 	EndWrite();
 }
 
@@ -509,7 +576,7 @@ brain_rename_brain_run(PG_FUNCTION_ARGS)
 		RaiseDuplicateRun(rel, new_key);
 	run->brain_key = new_key;
 	UpdateRun(run);
-	EndChange(rel);
+	EndChange(rel, NIL);
 	PG_RETURN_VOID();
 }
 
@@ -523,13 +590,15 @@ brain_delete_brain_run(PG_FUNCTION_ARGS)
 {
 	char	   *brain_key;
 	Relation	rel;
+	Run		   *run;
 
 	RequireArgument(fcinfo, 0, "samples");
 	RequireArgument(fcinfo, 1, "brain_key");
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "delete_brain_run()");
-	DeleteRun(FindRunToChange(rel, brain_key, false));
-	EndChange(rel);
+	run = FindRunToChange(rel, brain_key, false);
+	RemoveRun(run);
+	EndChange(rel, list_make1(run));
 	PG_RETURN_VOID();
 }
 
@@ -548,8 +617,8 @@ brain_delete_brain_runs(PG_FUNCTION_ARGS)
 	rel = BeginChange(fcinfo, "delete_brain_runs()");
 	runs = RunsOfDataset(rel);
 	foreach(lc, runs)
-		DeleteRun(lfirst(lc));
-	EndChange(rel);
+		RemoveRun(lfirst(lc));
+	EndChange(rel, runs);
 	PG_RETURN_INT32(list_length(runs));
 }
 
@@ -569,12 +638,13 @@ brain_cleanup(PG_FUNCTION_ARGS)
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "cleanup()");
 	run = FindRunToChange(rel, brain_key, false);
+	DropBase(&run->id);
 	DeleteEmbeddings(run);
 	run->has_index = false;
 	if (run->embeddings_field == NULL)
 		run->dimensions = 0;	/* add_to_index() begins anew */
 	run->indexed = run->missing = run->skipped = COUNT_UNKNOWN;
 	UpdateRun(run);
-	EndChange(rel);
+	EndChange(rel, list_make1(run));
 	PG_RETURN_VOID();
 }

@@ -89,12 +89,12 @@ ReceiverShutdown(DestReceiver *self pg_attribute_unused())
 }
 
 /*
- * Join a run's filter to a query. The dataset comes first in FROM, so that the
+ * Join a condition, such as a run's filter, to a query. The dataset comes first in FROM, so that the
  * stored tree's Vars fit. Who searches must be allowed to read its columns, as if
  * he had written it.
  */
 static void
-AddRunFilter(Query *query, Node *filter)
+AddCondition(Query *query, Node *condition)
 {
 	RangeTblEntry *rte = rt_fetch(1, query->rtable);
 	Bitmapset **selected;
@@ -104,29 +104,41 @@ AddRunFilter(Query *query, Node *filter)
 #else
 	selected = &rte->selectedCols;
 #endif
-	pull_varattnos(filter, 1, selected);
-	query->jointree->quals = make_and_qual(query->jointree->quals, copyObject(filter));
+	pull_varattnos(condition, 1, selected);
+	query->jointree->quals = make_and_qual(query->jointree->quals, copyObject(condition));
 }
 
-/*
- * Parse and analyse a query's text, as the caller's search_path has it, and add
- * the run's filter.
- */
 static Query *
-AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
+AnalyzeText(const char *text, const SampleQuery *query, bool with_params)
 {
 	FilterErrorContext context;
 	RawStmt    *raw;
 	Query	   *analyzed;
-	int			nparams = query->params ? query->params->numParams : 0;
+	int			nparams = with_params && query->params ? query->params->numParams : 0;
 
 	PushFilterErrorContext(&context, text, false);
 	raw = linitial_node(RawStmt, raw_parser(text, RAW_PARSE_DEFAULT));
 	analyzed = parse_analyze_fixedparams(raw, text, query->param_types, nparams, NULL);
 	PopFilterErrorContext(&context);
+	return analyzed;
+}
+
+/*
+ * Parse and analyse a query's text, as the caller's search_path has it, and add
+ * the run's filter. Our own condition is analysed apart and added as a tree too,
+ * so that the caller's filter cannot name its parameter.
+ */
+static Query *
+AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
+{
+	Query	   *analyzed = AnalyzeText(text, query, query->condition == NULL);
 
 	if (dataset->filter)
-		AddRunFilter(analyzed, dataset->filter);
+		AddCondition(analyzed, dataset->filter);
+	if (query->condition)
+		AddCondition(analyzed,
+					 AnalyzeText(psprintf("SELECT FROM %s WHERE %s", dataset->from, query->condition),
+								 query, true)->jointree->quals);
 	return analyzed;
 }
 

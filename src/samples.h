@@ -60,13 +60,14 @@ typedef void (*SampleReader) (TupleTableSlot *slot, void *arg);
 
 /*
  * A query on a dataset: SELECT targets FROM dataset [join] WHERE the run's
- * filter AND the caller's. targets and join are ours and name nothing that a
+ * filter AND condition AND the caller's. targets, join and condition are ours and name nothing that a
  * search_path could redirect; filter is the caller's own text.
  */
 typedef struct SampleQuery
 {
 	const char *targets;
 	const char *join;
+	const char *condition;
 	const char *filter;
 	Oid		   *param_types;
 	ParamListInfo params;

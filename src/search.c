@@ -2,9 +2,10 @@
  * search.c
  *		sort_by_similarity() and similar_samples().
  *
- * A search reads its run, the ids it asks for and the dataset under one
- * snapshot, the calling statement's. It computes the distance of every row that
- * it reads and keeps the best k.
+ * A search reads its run, the ids it asks for, the change log and the dataset
+ * under one snapshot, the calling statement's. It is answered from the run's
+ * base and the changes since (basesearch.c), or by computing the distance of
+ * every row of the dataset: the same distances of the same rows.
  */
 #include "postgres.h"
 
@@ -27,8 +28,8 @@
 #include "utils/typcache.h"
 
 #include "arguments.h"
-#include "index.h"
 #include "milvus_brain.h"
+#include "search.h"
 
 PG_FUNCTION_INFO_V1(brain_sort_by_similarity);
 PG_FUNCTION_INFO_V1(brain_similar_samples);
@@ -37,44 +38,6 @@ PG_FUNCTION_INFO_V1(brain_similar_samples);
 #define MIN_ROWS_PER_FETCH 1000
 #define MAX_ROWS_PER_FETCH 20000
 #define ROWS_MEMORY (64 * 1024 * 1024)
-
-typedef enum Aggregation
-{
-	AGGREGATE_MEAN,				/* of the query vectors, before the search */
-	AGGREGATE_POST_MEAN,		/* of the distances to each query vector */
-	AGGREGATE_POST_MIN,
-	AGGREGATE_POST_MAX,
-} Aggregation;
-
-/* The arguments of a search, after samples and query. */
-typedef struct SearchArguments
-{
-	int			k;				/* 0: all */
-	bool		reverse;
-	Aggregation aggregation;
-	char	   *brain_key;		/* NULL: choose */
-	char	   *filter;			/* NULL: none */
-	double		max_distance;	/* infinity: no limit */
-} SearchArguments;
-
-typedef struct Search
-{
-	SearchArguments arguments;
-	FmgrInfo   *flinfo;			/* of the SQL function */
-	Relation	rel;
-	Run		   *run;
-	Dataset    *dataset;
-	IndexReader reader;
-
-	/* the query: n vectors of dim values, their squared norms */
-	int			n;
-	int			dim;
-	float	   *vectors;
-	double	   *squared_norms;
-	char	   *query_id;		/* canonical, when it was one id */
-
-	Nearest		nearest;
-} Search;
 
 /* ---------- arguments ---------- */
 
@@ -304,7 +267,7 @@ KeepQueryVector(IndexReader *reader, int position, EntryState state, void *arg)
 	/* a run without a dimension takes that of the first */
 	if (reader->dimensions == 0)
 		reader->dimensions = reader->vector.dim;
-	search->dim = reader->vector.dim;
+	search->query.dim = reader->vector.dim;
 	old = MemoryContextSwitchTo(kept->context);
 	kept->vectors[position] = palloc(sizeof(float) * reader->vector.dim);
 	memcpy(kept->vectors[position], reader->vector.values, sizeof(float) * reader->vector.dim);
@@ -338,6 +301,7 @@ static void
 FetchQueryVectors(Search *search, const SimilarityQuery *query)
 {
 	QueryVectors kept = {.search = search};
+	float	   *vectors;
 
 	kept.vectors = palloc0(sizeof(float *) * query->n);
 	kept.ids = palloc0(sizeof(char *) * query->n);
@@ -349,15 +313,16 @@ FetchQueryVectors(Search *search, const SimilarityQuery *query)
 			RaiseUnknownIds(search, query, kept.ids);
 	}
 
-	search->vectors = MemoryContextAllocHuge(CurrentMemoryContext,
-											 mul_size(sizeof(float) * search->dim, query->n));
+	vectors = MemoryContextAllocHuge(CurrentMemoryContext,
+									 mul_size(sizeof(float) * search->query.dim, query->n));
 	for (int i = 0; i < query->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		memcpy(search->vectors + (Size) i * search->dim, kept.vectors[i],
-			   sizeof(float) * search->dim);
+		memcpy(vectors + (Size) i * search->query.dim, kept.vectors[i],
+			   sizeof(float) * search->query.dim);
 		pfree(kept.vectors[i]);
 	}
+	search->query.vectors = vectors;
 	if (query->n == 1)
 		search->query_id = kept.ids[0];
 }
@@ -367,111 +332,108 @@ FetchQueryVectors(Search *search, const SimilarityQuery *query)
  * vector is.
  */
 static void
-AverageVectors(Search *search)
+AverageVectors(ScanQuery *query)
 {
-	for (int j = 0; j < search->dim; j++)
+	float	   *mean = palloc(sizeof(float) * query->dim);
+
+	for (int j = 0; j < query->dim; j++)
 	{
 		double		sum = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < search->n; i++)
-			sum += search->vectors[(Size) i * search->dim + j];
-		search->vectors[j] = (float) (sum / search->n);
+		for (int i = 0; i < query->n; i++)
+			sum += query->vectors[(Size) i * query->dim + j];
+		mean[j] = (float) (sum / query->n);
 	}
-	search->n = 1;
+	query->vectors = mean;
+	query->n = 1;
 }
 
 static void
-PrepareQuery(Search *search, const SimilarityQuery *query)
+PrepareQuery(Search *search, const SimilarityQuery *given)
 {
-	search->n = query->n;
-	if (query->is_ids)
-		FetchQueryVectors(search, query);
+	ScanQuery  *query = &search->query;
+	double	   *squared_norms;
+
+	query->metric = search->run->metric;
+	query->reverse = search->arguments.reverse;
+	query->aggregation = search->arguments.aggregation;
+	query->k = search->arguments.k;
+	query->max_distance = search->arguments.max_distance;
+	query->screening = screening;
+	query->n = given->n;
+	if (given->is_ids)
+		FetchQueryVectors(search, given);
 	else
 	{
-		search->vectors = query->vectors.values;
-		search->dim = query->vectors.dim;
+		query->vectors = given->vectors.values;
+		query->dim = given->vectors.dim;
 	}
-	search->reader.dimensions = search->dim;
-	if (search->n > 1 && search->arguments.aggregation == AGGREGATE_MEAN)
-		AverageVectors(search);
+	search->reader.dimensions = query->dim;
+	if (query->n > 1 && query->aggregation == AGGREGATE_MEAN)
+		AverageVectors(query);
 
-	search->squared_norms = palloc(sizeof(double) * search->n);
-	for (int i = 0; i < search->n; i++)
+	squared_norms = palloc(sizeof(double) * query->n);
+	for (int i = 0; i < query->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		search->squared_norms[i] = SquaredNorm(search->vectors + (Size) i * search->dim, search->dim);
-		if (search->run->metric == METRIC_COSINE && search->squared_norms[i] == 0)
+		squared_norms[i] = SquaredNorm(query->vectors + (Size) i * query->dim, query->dim);
+		if (query->metric == METRIC_COSINE && squared_norms[i] == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("query vector is the zero vector, which has no cosine")));
 	}
+	query->squared_norms = squared_norms;
 }
 
 /* ---------- the scan ---------- */
 
-static double
-ScoreOf(const Search *search, int query, const VectorBuffer *vector)
+/*
+ * Is it the sample that was asked for? At distance 0 it comes first.
+ */
+bool
+IsQuerySample(const Search *search, const char *id, double distance)
 {
-	return Score(search->run->metric, search->vectors + (Size) query * search->dim,
-				 search->squared_norms[query], vector->values, vector->squared_norm, search->dim);
+	return distance == 0 && search->query.metric != METRIC_DOTPRODUCT &&
+		search->query_id && strcmp(id, search->query_id) == 0;
 }
 
 /*
- * The distances to several query vectors as one, and the score that such a
- * distance has.
+ * Offer what ReadEntry() has just read.
  */
-static void
-AggregateDistances(const Search *search, const VectorBuffer *vector, Neighbor *candidate)
+void
+OfferEntry(Search *search, IndexReader *reader, EntryState state)
 {
-	Metric		metric = search->run->metric;
-	Aggregation aggregation = search->arguments.aggregation;
-	double		result = 0;
-
-	for (int i = 0; i < search->n; i++)
-	{
-		double		distance = DistanceOfScore(metric, ScoreOf(search, i, vector));
-
-		CHECK_FOR_INTERRUPTS();
-		if (i == 0)
-			result = distance;
-		else if (aggregation == AGGREGATE_POST_MIN)
-			result = Min(result, distance);
-		else if (aggregation == AGGREGATE_POST_MAX)
-			result = Max(result, distance);
-		else
-			result += distance;
-	}
-	candidate->distance = aggregation == AGGREGATE_POST_MEAN ? result / search->n : result;
-	candidate->score = ScoreOfDistance(metric, candidate->distance);
-}
-
-static void
-ScoreSample(TupleTableSlot *slot, void *arg)
-{
-	Search	   *search = arg;
-	IndexReader *reader = &search->reader;
-	EntryState	state = ReadEntry(reader, slot, 1);
 	Neighbor	candidate;
 
 	if (state == ENTRY_BAD)
 		LeaveOut(reader);
 	if (state != ENTRY_OK)
 		return;
-	if (search->n == 1)
+	if (search->query.n == 1)
 	{
-		candidate.score = ScoreOf(search, 0, &reader->vector);
-		candidate.distance = DistanceOfScore(search->run->metric, candidate.score);
+		candidate.score = Score(search->query.metric, search->query.vectors,
+								search->query.squared_norms[0], reader->vector.values,
+								reader->vector.squared_norm, search->query.dim);
+		candidate.distance = DistanceOfScore(search->query.metric, candidate.score);
 	}
 	else
-		AggregateDistances(search, &reader->vector, &candidate);
+		AggregateDistances(&search->query, reader->vector.values, reader->vector.squared_norm,
+						   &candidate.distance, &candidate.score);
 	if (candidate.distance > search->arguments.max_distance ||
 		!NearestWants(&search->nearest, candidate.distance))
 		return;
 	candidate.id = SampleId(&search->dataset->key, reader->id);
-	candidate.is_query = candidate.distance == 0 && search->run->metric != METRIC_DOTPRODUCT &&
-		search->query_id && strcmp(candidate.id, search->query_id) == 0;
+	candidate.is_query = IsQuerySample(search, candidate.id, candidate.distance);
 	AddNearest(&search->nearest, &candidate);
+}
+
+static void
+ScoreSample(TupleTableSlot *slot, void *arg)
+{
+	Search	   *search = arg;
+
+	OfferEntry(search, &search->reader, ReadEntry(&search->reader, slot, 1));
 }
 
 static int
@@ -520,7 +482,8 @@ RunSearch(Search *search, Oid relid, Oid type, Datum value)
 	InitNearest(&search->nearest, search->arguments.k, search->arguments.reverse);
 	scan.targets = search->reader.targets;
 	scan.filter = search->arguments.filter;
-	ReadSamples(search->dataset, &scan);
+	if (!SearchBase(search))
+		ReadSamples(search->dataset, &scan);
 	CloseIndexReader(&search->reader);
 	SortNearest(&search->nearest);
 	CheckDuplicates(search);
@@ -624,7 +587,7 @@ KeepRow(TupleTableSlot *slot, void *arg)
 static int
 RowsPerFetch(const Search *search)
 {
-	Size		row_size = sizeof(float) * search->dim + 256;
+	Size		row_size = sizeof(float) * search->query.dim + 256;
 
 	return Max(MIN_ROWS_PER_FETCH, Min(MAX_ROWS_PER_FETCH, ROWS_MEMORY / row_size));
 }

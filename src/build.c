@@ -1,0 +1,360 @@
+/*
+ * build.c
+ *		Making the base of a run from its dataset.
+ *
+ * A build does not stop writers: the dataset is read under a snapshot, without
+ * a lock that anybody notices. Where it is not tracked yet its writers are
+ * stopped then, for the moment in which the triggers are made and the rows that
+ * the snapshot had not seen are written to the log. What cannot be built (too
+ * large, a full disk) is answered from the table.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "build.h"
+#include "changes.h"
+#include "filter.h"
+#include "testing.h"
+
+pg_uuid_t *
+NewUuid(void)
+{
+	return DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+}
+
+/*
+ * Why a base cannot be made though the dataset can be tracked; NULL when it can.
+ * A base has all rows, whoever makes it.
+ */
+static char *
+CheckBuildable(Relation rel)
+{
+	if (check_enable_rls(RelationGetRelid(rel), rel->rd_rel->relowner, true) == RLS_ENABLED)
+		return psprintf(_("row security is forced on the owner of \"%s\""), RelationGetRelationName(rel));
+	return NULL;
+}
+
+/*
+ * Begin a base under the active snapshot, which must be younger than whatever
+ * the caller has decided by. Rows follow by BuildEntry().
+ */
+BaseBuild *
+BeginBuild(const Run *run, Relation rel)
+{
+	BaseBuild  *build = palloc0(sizeof(BaseBuild));
+	Problem    *problem = CheckTrackable(run, rel);
+
+	build->run = run;
+	if (!HasBases())
+		return build;
+	build->generation = *NewUuid();
+	build->reason = problem ? problem->message : CheckBuildable(rel);
+	if (problem)
+		return build;
+	build->fingerprint = LookAtTracking(run, rel)->fingerprint;
+	/* what is read must be younger than what the fingerprint was taken of */
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+	build->seen = RegisterSnapshot(GetActiveSnapshot());
+	if (build->reason == NULL)
+		build->writer = BeginMatrix(&run->id, &build->generation, false, run->metric, NULL);
+	return build;
+}
+
+/*
+ * Take in what ReadEntry() has just read.
+ */
+void
+BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state)
+{
+	build->n_read++;
+	if (build->writer == NULL || state == ENTRY_MISSING)
+		return;
+	if (state == ENTRY_OK)
+		AddMatrixRow(build->writer, SampleId(&reader->dataset->key, reader->id),
+					 reader->vector.values, reader->vector.dim);
+	else if (!reader->id_is_null)
+		AddBadMatrixRow(build->writer, SampleId(&reader->dataset->key, reader->id),
+						reader->failure, reader->vector.dim);
+}
+
+typedef struct BuildReading
+{
+	BaseBuild  *build;
+	IndexReader reader;
+} BuildReading;
+
+static void
+ReadBuildEntry(TupleTableSlot *slot, void *arg)
+{
+	BuildReading *reading = arg;
+	EntryState	state = ReadEntry(&reading->reader, slot, 1);
+
+	/* a run without a dimension takes that of the first */
+	if (state == ENTRY_OK && reading->reader.dimensions == 0)
+		reading->reader.dimensions = reading->reader.vector.dim;
+	BuildEntry(reading->build, &reading->reader, state);
+}
+
+/*
+ * Read the whole dataset into a build, under the active snapshot, as its owner.
+ */
+void
+ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
+{
+	BuildReading reading = {.build = build};
+	SampleQuery query = {.read = ReadBuildEntry, .arg = &reading};
+	SavedUser	saved;
+
+	BeginAsOwner(rel->rd_rel->relowner, &saved);
+	OpenIndexReader(&reading.reader, build->run, dataset);
+	query.targets = reading.reader.targets;
+	ReadSamples(dataset, &query);
+	CloseIndexReader(&reading.reader);
+	EndAsOwner(&saved);
+}
+
+/*
+ * Write the file, and see to it that the dataset is tracked from here on. Before
+ * any lock on the runs: DDL locks the dataset first.
+ */
+void
+TrackForBuild(BaseBuild *build, Relation rel)
+{
+	if (build->writer && !FinishMatrix(build->writer, NULL))
+		build->reason = pstrdup(MatrixFailure(build->writer));
+	if (build->seen)
+		build->made_triggers = EnsureTriggers(build->run, rel, &build->fingerprint);
+}
+
+/* ---------- what the snapshot had not seen ---------- */
+
+typedef struct Unseen
+{
+	BaseBuild  *build;
+	SampleKey  *key;
+	ChangeLog  *log;
+	int64		n_seen;
+	HTAB	   *ids;			/* what there is now; NULL while nobody asks */
+} Unseen;
+
+/*
+ * Log a row that the build's snapshot does not see. Those of this transaction
+ * were there before it. xmin is raw: of a frozen row it may look like one of the
+ * future, which costs a log row.
+ */
+static void
+LogUnseen(TupleTableSlot *slot, void *arg)
+{
+	Unseen	   *unseen = arg;
+	bool		isnull;
+	Datum		id = slot_getattr(slot, 1, &isnull);
+	TransactionId xmin = DatumGetTransactionId(slot_getattr(slot, 2, &isnull));
+
+	if (TransactionIdIsCurrentTransactionId(xmin) || !XidInMVCCSnapshot(xmin, unseen->build->seen))
+		unseen->n_seen++;
+	else
+		LogChange(unseen->log, &unseen->build->run->id, CHANGE_ROW, SampleId(unseen->key, id));
+}
+
+static void
+NoteId(TupleTableSlot *slot, void *arg)
+{
+	Unseen	   *unseen = arg;
+	bool		isnull;
+	char	   *id = SampleId(unseen->key, slot_getattr(slot, 1, &isnull));
+	uint64		hash = hash_bytes_extended((unsigned char *) id, (int) strlen(id), 0);
+
+	(void) hash_search(unseen->ids, &hash, HASH_ENTER, NULL);
+}
+
+/*
+ * Log an id that is gone. Two ids of one hash would hide that: at 64 bits, never.
+ */
+static void
+LogIfGone(const char *id, void *arg)
+{
+	Unseen	   *unseen = arg;
+	uint64		hash = hash_bytes_extended((const unsigned char *) id, (int) strlen(id), 0);
+
+	if (hash_search(unseen->ids, &hash, HASH_FIND, NULL) == NULL)
+		LogChange(unseen->log, &unseen->build->run->id, CHANGE_ROW, id);
+}
+
+static void
+LogVanished(Unseen *unseen, Dataset *dataset)
+{
+	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = CurrentMemoryContext};
+	SampleQuery query = {.targets = unseen->key->operand, .read = NoteId, .arg = unseen};
+
+	unseen->ids = hash_create("sample ids", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ReadSamples(dataset, &query);
+	ForEachWrittenId(unseen->build->writer, LogIfGone, unseen);
+	hash_destroy(unseen->ids);
+}
+
+static bool
+SameSnapshot(Snapshot a, Snapshot b)
+{
+	return a->xmax == b->xmax && a->xcnt == b->xcnt &&
+		memcmp(a->xip, b->xip, sizeof(TransactionId) * a->xcnt) == 0;
+}
+
+/*
+ * With writers stopped: write to the log what has happened to the dataset since
+ * the build's snapshot was taken. Under the active snapshot, a fresh one.
+ */
+static void
+LogMissed(BaseBuild *build, Relation rel, Dataset *dataset)
+{
+	Unseen		unseen = {.build = build, .key = &dataset->key};
+	SampleQuery query = {.read = LogUnseen, .arg = &unseen};
+	SavedUser	saved;
+
+	if (Mutated("R7") || SameSnapshot(build->seen, GetActiveSnapshot()))
+		return;
+	unseen.log = OpenChangeLog();
+	query.targets = psprintf("%s, %s.xmin", dataset->key.operand, dataset->name_in_query);
+	BeginAsOwner(rel->rd_rel->relowner, &saved);
+	ReadSamples(dataset, &query);
+	if (unseen.n_seen != build->n_read)
+		LogVanished(&unseen, dataset);
+	EndAsOwner(&saved);
+}
+
+/*
+ * Record a base: its row, then its file under its name, so that whoever finds
+ * the file finds the row. Under the locks on the run, and a fresh snapshot.
+ */
+BaseRow *
+RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
+{
+	BaseRow    *row = palloc0(sizeof(BaseRow));
+
+	if (build->seen == NULL)
+		return NULL;
+	if (build->writer && build->reason == NULL && build->made_triggers)
+		LogMissed(build, rel, dataset);
+	row->run_id = build->run->id;
+	row->generation = build->generation;
+	row->synced = GetCurrentTimestamp();
+	if (build->writer && build->reason == NULL)
+	{
+		row->n_files = 1;
+		row->files = &build->generation;
+		row->rows = MatrixRows(build->writer);
+		row->size = MatrixSize(build->writer);
+		WriteBaseRow(row);
+		if (!PublishMatrix(build->writer, build->fingerprint))
+			build->reason = pstrdup(MatrixFailure(build->writer));
+	}
+	if (build->reason)
+	{
+		row->n_files = 0;
+		row->rows = row->size = 0;
+		row->reason = build->reason;
+		WriteBaseRow(row);
+		ereport(LOG,
+				(errmsg("brain run \"%s\" of \"%s\" has no matrix: %s", build->run->brain_key,
+						dataset->name, build->reason),
+				 errdetail("The table answers until the next build.")));
+	}
+	if (build->writer)
+		AbandonMatrix(build->writer);
+	UnregisterSnapshot(build->seen);
+	return row;
+}
+
+/* ---------- by a search that finds the base missing ---------- */
+
+/*
+ * One reader at a time builds; the others read the table. Not a lock on an
+ * object: those are not to be had on a standby.
+ */
+static void
+SetReaderTag(LOCKTAG *tag, const pg_uuid_t *run_id)
+{
+	uint32		parts[2];
+
+	memcpy(parts, run_id->data, sizeof(parts));
+	/* 1 and 2 in the last field are the advisory locks of users */
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, parts[0], parts[1], 3);
+}
+
+/*
+ * May a search publish what it reads? Only what others can rely on: nothing of
+ * its own transaction; all rows, read as the owner without running an ordinary
+ * owner's code for somebody else; and triggers that were there before its
+ * snapshot, so that whatever it does not see is logged.
+ */
+static bool
+MayPublish(const Run *run, Relation rel, Dataset *dataset)
+{
+	if (Mutated("R5"))
+		return true;
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		CheckTrackable(run, rel) == NULL && CheckBuildable(rel) == NULL &&
+		(rel->rd_rel->relowner == GetUserId() || dataset->filter == NULL ||
+		 CodeNotOfSuperuser(dataset->filter) == NULL) &&
+		TriggersAreVisible(run, rel, GetActiveSnapshot());
+}
+
+static bool
+WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t *generation)
+{
+	BaseBuild	build = {.run = run};
+	uint64		fingerprint = LookAtTracking(run, rel)->fingerprint;
+	bool		published;
+
+	build.writer = BeginMatrix(&run->id, generation, true, run->metric, NULL);
+	ReadForBuild(&build, rel, dataset);
+	/* what an asynchronous commit has not flushed may yet be lost */
+	if (!RecoveryInProgress())
+		XLogFlush(GetXLogInsertRecPtr());
+	(void) FaultPoint("reader_before_publish");
+	published = FinishMatrix(build.writer, GetActiveSnapshot()) &&
+		PublishMatrix(build.writer, fingerprint);
+	if (!published)
+		ereport(LOG,
+				(errmsg("brain run \"%s\" of \"%s\" has no matrix: %s", run->brain_key,
+						dataset->name, MatrixFailure(build.writer))));
+	AbandonMatrix(build.writer);
+	return published;
+}
+
+/*
+ * Make the file that a search found missing, for this search and others whose
+ * snapshots see no less. False when it is not to be had.
+ */
+bool
+BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *row)
+{
+	pg_uuid_t	none = {{0}};
+	LOCKTAG		tag;
+	bool		published;
+
+	if (!MayPublish(run, rel, dataset))
+		return false;
+	SetReaderTag(&tag, &run->id);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	published = WriteForReaders(run, rel, dataset, row ? &row->generation : &none);
+	(void) LockRelease(&tag, ExclusiveLock, false);
+	return published;
+}

@@ -1,0 +1,34 @@
+/*
+ * build.h
+ *		Making the base of a run from its dataset.
+ */
+#ifndef BRAIN_BUILD_H
+#define BRAIN_BUILD_H
+
+#include "bases.h"
+#include "exact/matrix.h"
+#include "index.h"
+#include "tracking.h"
+
+/* A base that is being made. */
+typedef struct BaseBuild
+{
+	const Run  *run;
+	MatrixWriter *writer;		/* NULL: the dataset cannot be tracked */
+	pg_uuid_t	generation;
+	uint64		fingerprint;	/* before anything was read */
+	Snapshot	seen;			/* what the rows were read under */
+	int64		n_read;			/* rows of the run that seen shows, with or without embedding */
+	bool		made_triggers;
+	char	   *reason;			/* why there will be no base */
+} BaseBuild;
+
+extern BaseBuild *BeginBuild(const Run *run, Relation rel);
+extern void BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state);
+extern void ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset);
+extern void TrackForBuild(BaseBuild *build, Relation rel);
+extern BaseRow *RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset);
+extern bool BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *row);
+extern pg_uuid_t *NewUuid(void);
+
+#endif							/* BRAIN_BUILD_H */

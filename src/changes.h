@@ -1,0 +1,47 @@
+/*
+ * changes.h
+ *		The change log: the table brain.changes.
+ */
+#ifndef BRAIN_CHANGES_H
+#define BRAIN_CHANGES_H
+
+#include "nodes/execnodes.h"
+#include "storage/itemptr.h"
+#include "utils/uuid.h"
+
+typedef enum ChangeKind
+{
+	CHANGE_ROW = 'r',			/* of one sample */
+	CHANGE_TRUNCATE = 't',		/* of the dataset or one of its partitions */
+	CHANGE_ALL = 'a',			/* everything must be read again */
+} ChangeKind;
+
+/* The log, open for writing; lives in the memory context it was made in. */
+typedef struct ChangeLog
+{
+	Oid			table;
+	Oid			index;
+	IndexInfo  *index_info;
+} ChangeLog;
+
+extern ChangeLog *OpenChangeLog(void);
+extern void LogChange(ChangeLog *log, const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id);
+
+/* What the log has of a run, as the active snapshot shows it. */
+typedef struct Changes
+{
+	int64		n_rows;			/* log rows read */
+	bool		truncated;		/* read no further than the limit */
+	bool		everything;		/* a TRUNCATE or more: ids say nothing */
+	int			n_ids;
+	char	  **ids;			/* each once, in no order */
+	ItemPointerData *tids;		/* of the rows; NULL unless asked for */
+} Changes;
+
+extern Changes *ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids);
+extern void ForgetChanges(const Changes *changes);
+extern void DeleteChanges(const pg_uuid_t *run_id);
+extern int64 CountChanges(const pg_uuid_t *run_id, TimestampTz *oldest);
+extern List *RunsInChangeLog(void);
+
+#endif							/* BRAIN_CHANGES_H */

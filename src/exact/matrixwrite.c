@@ -1,0 +1,849 @@
+/*
+ * matrixwrite.c
+ *		Writing a matrix file.
+ *
+ * The vectors are written as they come, under a temporary name. When all are
+ * there they are read back, block by block, for the screens' int8 copies, whose
+ * rotation is found from a sample of them; then come the ids, which were spooled
+ * meanwhile. All by pwrite(), never through a mapping: a full disk is an error
+ * then, not a signal.
+ *
+ * A file that cannot be written is no error either: what it would hold is in the
+ * table. The writer remembers why, and does nothing from there on.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "commands/tablespace.h"
+#include "common/file_perm.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/pg_crc32c.h"
+#include "storage/buffile.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "exact/layout.h"
+#include "exact/matrix.h"
+#include "testing.h"
+
+/* How many rows FindRotation() sees. */
+#define ROTATION_SAMPLE 5000
+
+/* A section that is being written, by blocks of a checksum each. */
+typedef struct SectionWriter
+{
+	uint64		offset;
+	uint64		length;			/* so far, with what is in the buffer */
+	Size		used;			/* of the buffer */
+	char	   *buffer;			/* MATRIX_CHECKED bytes */
+	uint32	   *checksums;
+	int64		n_checksums;
+	int64		capacity;
+} SectionWriter;
+
+typedef struct PendingBad
+{
+	char	   *id;
+	VectorFailure failure;
+	int			dim;
+} PendingBad;
+
+struct MatrixWriter
+{
+	MemoryContext context;
+	char	   *path;
+	char	   *temporary;		/* NULL when there is none to remove */
+	int			fd;				/* -1: none */
+	char	   *failure;		/* why nothing is written any more */
+
+	MatrixHeader header;
+	int			stride;
+	BufFile    *ids;			/* each with its zero byte */
+	float	   *row;			/* one, padded */
+	SectionWriter sections[N_SECTIONS];
+	MemoryContextCallback callback;
+
+	uint64	   *dead;
+	int64		n_dead_words;
+	BadRow	   *bad;
+	int64		n_bad;
+	List	   *pending_bad;	/* of PendingBad */
+	pg_uuid_t  *previous;
+	int			n_previous_files;
+	float	   *rotation;		/* given by the previous file; NULL: to be found */
+};
+
+static void
+RemoveTemporary(void *arg)
+{
+	MatrixWriter *writer = arg;
+
+	if (writer->temporary)
+		(void) unlink(writer->temporary);
+}
+
+/*
+ * Stop writing. errno says why, unless a reason is given.
+ */
+static void
+Fail(MatrixWriter *writer, const char *reason)
+{
+	MemoryContext old;
+
+	if (writer->failure)
+		return;
+	old = MemoryContextSwitchTo(writer->context);
+	writer->failure = reason ? pstrdup(reason) :
+		psprintf(_("could not write matrix file \"%s\": %m"), writer->path);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Why nothing was written; NULL when all was.
+ */
+const char *
+MatrixFailure(const MatrixWriter *writer)
+{
+	return writer->failure;
+}
+
+static void
+WriteAt(MatrixWriter *writer, const void *data, Size length, uint64 offset)
+{
+	const char *bytes = data;
+
+	while (length > 0 && writer->failure == NULL)
+	{
+		ssize_t		written = pwrite(writer->fd, bytes, length, (off_t) offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+		{
+			if (written == 0)
+				errno = ENOSPC;
+			Fail(writer, NULL);
+			return;
+		}
+		bytes += written;
+		offset += written;
+		length -= written;
+	}
+}
+
+/* ---------- sections ---------- */
+
+static uint32
+Checksum(const void *data, Size length)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, data, length);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+static void
+BeginSection(MatrixWriter *writer, int number, uint64 offset)
+{
+	SectionWriter *section = &writer->sections[number];
+
+	section->offset = TYPEALIGN64(MATRIX_PAGE, offset);
+	section->buffer = MemoryContextAlloc(writer->context, MATRIX_CHECKED);
+	section->capacity = 64;
+	section->checksums = MemoryContextAlloc(writer->context, sizeof(uint32) * section->capacity);
+}
+
+static void
+FlushSection(MatrixWriter *writer, SectionWriter *section)
+{
+	if (section->used == 0)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	if (section->n_checksums == section->capacity)
+	{
+		section->capacity *= 2;
+		section->checksums = repalloc_huge(section->checksums, sizeof(uint32) * section->capacity);
+	}
+	section->checksums[section->n_checksums++] = Checksum(section->buffer, section->used);
+	WriteAt(writer, section->buffer, section->used, section->offset + section->length - section->used);
+	section->used = 0;
+}
+
+static void
+Put(MatrixWriter *writer, int number, const void *data, Size length)
+{
+	SectionWriter *section = &writer->sections[number];
+	const char *bytes = data;
+
+	while (length > 0)
+	{
+		Size		part = Min(length, MATRIX_CHECKED - section->used);
+
+		memcpy(section->buffer + section->used, bytes, part);
+		section->used += part;
+		section->length += part;
+		bytes += part;
+		length -= part;
+		if (section->used == MATRIX_CHECKED)
+			FlushSection(writer, section);
+	}
+}
+
+/*
+ * End a section; returns where the next one may begin.
+ */
+static uint64
+EndSection(MatrixWriter *writer, int number)
+{
+	SectionWriter *section = &writer->sections[number];
+
+	FlushSection(writer, section);
+	pfree(section->buffer);
+	writer->header.sections[number].offset = section->offset;
+	writer->header.sections[number].length = section->length;
+	return section->offset + section->length;
+}
+
+/* A section whose bytes are all at hand. */
+static uint64
+PutSection(MatrixWriter *writer, int number, uint64 offset, const void *data, Size length)
+{
+	BeginSection(writer, number, offset);
+	Put(writer, number, data, length);
+	return EndSection(writer, number);
+}
+
+/* ---------- rows ---------- */
+
+static void
+CreateTemporary(MatrixWriter *writer)
+{
+	if (mkdir(MATRIX_DIRECTORY, pg_dir_create_mode) < 0 && errno != EEXIST)
+	{
+		Fail(writer, NULL);
+		return;
+	}
+	if (FaultPoint("create"))
+	{
+		errno = ENOSPC;
+		Fail(writer, NULL);
+		return;
+	}
+	writer->temporary = psprintf("%s.%d.tmp", writer->path, MyProcPid);
+	writer->fd = OpenTransientFile(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+	if (writer->fd < 0)
+	{
+		writer->temporary = NULL;
+		Fail(writer, NULL);
+	}
+}
+
+/*
+ * Take from the base that a new file builds on what it carries on. Within
+ * WithMapping() of that base.
+ */
+static void
+ContinueBase(MatrixWriter *writer, const Base *base)
+{
+	const MatrixPart *first = &base->parts[0];
+
+	writer->header.n_previous = RowNumbers(base->n_rows);
+	writer->header.n_live = base->n_live;
+	writer->header.dim = base->dim;
+	writer->n_dead_words = DeadWords(writer->header.n_previous);
+	writer->dead = palloc_extended(sizeof(uint64) * Max(writer->n_dead_words, 1), MCXT_ALLOC_HUGE);
+	memcpy(writer->dead, DeadRows(base), sizeof(uint64) * writer->n_dead_words);
+	writer->bad = palloc_extended(sizeof(BadRow) * Max(base->n_bad, 1), MCXT_ALLOC_HUGE);
+	memcpy(writer->bad, BadRows(base), sizeof(BadRow) * base->n_bad);
+	writer->n_bad = base->n_bad;
+	writer->n_previous_files = base->n_files;
+	writer->previous = palloc(sizeof(pg_uuid_t) * base->n_files);
+	memcpy(writer->previous, base->file_ids, sizeof(pg_uuid_t) * base->n_files);
+	writer->header.m = first->m;
+	writer->header.rotation_error = first->rotation_error;
+	writer->rotation = palloc_extended(sizeof(float) * Max(first->m * first->stride, 1), MCXT_ALLOC_HUGE);
+	if (first->m > 0)
+		memcpy(writer->rotation, first->rotation, sizeof(float) * first->m * first->stride);
+}
+
+/*
+ * Begin a file of a run. previous: the base that it builds on (call it within
+ * WithMapping() then), or NULL for a whole one. The writer lives in a context of
+ * its own below the current one, and removes what it wrote when that goes.
+ */
+MatrixWriter *
+BeginMatrix(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader,
+			Metric metric, const Base *previous)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain matrix writer",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	MatrixWriter *writer = palloc0(sizeof(MatrixWriter));
+
+	writer->context = context;
+	writer->fd = -1;
+	writer->path = MatrixPath(run_id, generation, by_reader);
+	writer->callback.func = RemoveTemporary;
+	writer->callback.arg = writer;
+	MemoryContextRegisterResetCallback(context, &writer->callback);
+	writer->header.run_id = *run_id;
+	writer->header.generation = *generation;
+	writer->header.by_reader = by_reader;
+	writer->header.metric = metric;
+	if (previous)
+		ContinueBase(writer, previous);
+	if (max_matrix_size == 0)
+		Fail(writer, _("brain.max_matrix_size is 0"));
+	else
+		CreateTemporary(writer);
+	if (writer->failure == NULL)
+	{
+		PrepareTempTablespaces();
+		writer->ids = BufFileCreateTemp(false);
+	}
+	BeginSection(writer, SECTION_ROWS, sizeof(MatrixHeader));
+	MemoryContextSwitchTo(old);
+	return writer;
+}
+
+/*
+ * Bytes of a file of n rows, but for their ids.
+ */
+static uint64
+EstimatedSize(const MatrixWriter *writer, int64 n)
+{
+	return (uint64) n * (sizeof(float) * writer->stride + MatrixStride8(writer->header.dim) +
+						 sizeof(ScreenBlock) / SCREEN_ROWS + 24);
+}
+
+static void
+BeginRows(MatrixWriter *writer, int dim)
+{
+	writer->header.dim = dim;
+	writer->stride = MatrixStride(dim);
+	writer->row = MemoryContextAllocZero(writer->context, sizeof(float) * writer->stride);
+}
+
+static void
+AddRow(MatrixWriter *writer, const char *id)
+{
+	MemoryContext old;
+
+	if (writer->failure)
+		return;
+	Put(writer, SECTION_ROWS, writer->row, sizeof(float) * writer->stride);
+	old = MemoryContextSwitchTo(writer->context);
+	BufFileWrite(writer->ids, unconstify(char *, id), strlen(id) + 1);
+	MemoryContextSwitchTo(old);
+	writer->header.n++;
+	if (FaultPoint("row"))
+	{
+		errno = ENOSPC;
+		Fail(writer, NULL);
+	}
+	if (EstimatedSize(writer, writer->header.n) / 1024 > (uint64) max_matrix_size)
+		Fail(writer, _("the matrix would be larger than brain.max_matrix_size"));
+}
+
+/*
+ * Add a sample: dim values, as many as in all other rows.
+ */
+void
+AddMatrixRow(MatrixWriter *writer, const char *id, const float *values, int dim)
+{
+	if (writer->row == NULL)
+		BeginRows(writer, dim);
+	if (dim != writer->header.dim)
+		elog(ERROR, "matrix row has %d dimensions, not %d", dim, writer->header.dim);
+	memcpy(writer->row, values, sizeof(float) * dim);
+	AddRow(writer, id);
+	writer->header.n_live++;
+}
+
+static void
+SetDead(MatrixWriter *writer, int64 row)
+{
+	int64		words = DeadWords(row + 1);
+
+	if (words > writer->n_dead_words)
+	{
+		int64		capacity = Max(words, writer->n_dead_words * 2);
+		uint64	   *dead = MemoryContextAllocExtended(writer->context, sizeof(uint64) * capacity,
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+		if (writer->dead)
+		{
+			memcpy(dead, writer->dead, sizeof(uint64) * writer->n_dead_words);
+			pfree(writer->dead);
+		}
+		writer->dead = dead;
+		writer->n_dead_words = capacity;
+	}
+	writer->dead[row / 64] |= UINT64CONST(1) << (row % 64);
+}
+
+/*
+ * Add a sample whose embedding cannot be used: searches count it. Such rows come
+ * last, since the first good one tells how long rows are.
+ */
+void
+AddBadMatrixRow(MatrixWriter *writer, const char *id, VectorFailure failure, int dim)
+{
+	MemoryContext old;
+	PendingBad *pending;
+
+	if (writer->failure)
+		return;
+	old = MemoryContextSwitchTo(writer->context);
+	pending = palloc(sizeof(PendingBad));
+	pending->id = pstrdup(id);
+	pending->failure = failure;
+	pending->dim = dim;
+	writer->pending_bad = lappend(writer->pending_bad, pending);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+PutBadRows(MatrixWriter *writer)
+{
+	int64		total = writer->n_bad + list_length(writer->pending_bad);
+	BadRow	   *bad = palloc_extended(sizeof(BadRow) * Max(total, 1), MCXT_ALLOC_HUGE);
+	ListCell   *lc;
+
+	if (writer->n_bad > 0)
+		memcpy(bad, writer->bad, sizeof(BadRow) * writer->n_bad);
+	writer->bad = bad;
+	if (writer->row == NULL)
+		BeginRows(writer, writer->header.dim);
+	memset(writer->row, 0, sizeof(float) * writer->stride);
+	foreach(lc, writer->pending_bad)
+	{
+		PendingBad *pending = lfirst(lc);
+		int64		row = writer->header.n_previous + writer->header.n;
+
+		SetDead(writer, row);
+		bad[writer->n_bad++] = (BadRow) {row, pending->failure, pending->dim};
+		AddRow(writer, pending->id);
+	}
+}
+
+/*
+ * A row of a previous file is not to be found any more.
+ */
+void
+KillRow(MatrixWriter *writer, int64 row)
+{
+	if ((writer->dead[row / 64] >> (row % 64)) & 1)
+	{
+		/* a bad one, perhaps: then it is not counted any more */
+		for (int64 i = 0; i < writer->n_bad; i++)
+		{
+			if (writer->bad[i].row == row)
+				writer->bad[i] = writer->bad[--writer->n_bad];
+		}
+		return;
+	}
+	SetDead(writer, row);
+	writer->header.n_live--;
+}
+
+/*
+ * Take the rows of all previous files but the first into this one, which then
+ * builds on that alone. Before any row is added; within WithMapping() of the
+ * base.
+ */
+void
+AbsorbSegments(MatrixWriter *writer, const Base *base)
+{
+	int64		kept = base->n_files > 1 ? base->parts[1].first : base->n_rows;
+	const uint64 *dead = writer->dead;
+	int64		n_bad = 0;
+
+	writer->header.n_previous = RowNumbers(kept);
+	writer->n_previous_files = 1;
+	for (int64 row = kept; row < base->n_rows; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* numbers between two files belong to no row */
+		if (!IsRow(base, row) || ((dead[row / 64] >> (row % 64)) & 1))
+			continue;
+		AddMatrixRow(writer, IdOfRow(base, row), VectorOfRow(base, row), base->dim);
+		writer->header.n_live--;
+	}
+	for (int64 i = 0; i < writer->n_bad; i++)
+	{
+		BadRow		bad = writer->bad[i];
+
+		if (bad.row < kept)
+			writer->bad[n_bad++] = bad;
+		else
+			AddBadMatrixRow(writer, IdOfRow(base, bad.row), bad.failure, bad.dim);
+	}
+	writer->n_bad = n_bad;
+	/* the numbers from here on are given out anew */
+	memset(writer->dead + writer->header.n_previous / 64, 0,
+		   sizeof(uint64) * (writer->n_dead_words - writer->header.n_previous / 64));
+}
+
+int64
+MatrixRows(const MatrixWriter *writer)
+{
+	return writer->header.n_live;
+}
+
+/* ---------- the rest of the file ---------- */
+
+static bool
+ReadRows(MatrixWriter *writer, int64 first, int n, float *rows)
+{
+	Size		length = sizeof(float) * writer->stride * n;
+	uint64		offset = writer->sections[SECTION_ROWS].offset +
+		sizeof(float) * writer->stride * (uint64) first;
+	char	   *to = (char *) rows;
+
+	while (length > 0)
+	{
+		ssize_t		got = pread(writer->fd, to, length, (off_t) offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+		{
+			Fail(writer, NULL);
+			return false;
+		}
+		to += got;
+		offset += got;
+		length -= got;
+	}
+	return true;
+}
+
+/*
+ * Find the rotation from rows of every part of the file, or take the previous
+ * files'.
+ */
+static void
+ChooseRotation(MatrixWriter *writer)
+{
+	MatrixHeader *header = &writer->header;
+	int64		n = Min(header->n, ROTATION_SAMPLE);
+	float	   *sample;
+
+	if (writer->rotation)
+		return;
+	header->m = 0;
+	if (PrefixLimit(header->n, header->dim) == 0)
+		return;
+	sample = palloc_extended(sizeof(float) * writer->stride * n, MCXT_ALLOC_HUGE);
+	for (int64 i = 0; i < n; i++)
+	{
+		if (!ReadRows(writer, header->n * i / n, 1, sample + i * writer->stride))
+			return;
+	}
+	writer->rotation = palloc_extended(sizeof(float) * writer->stride *
+									   PrefixLimit(header->n, header->dim), MCXT_ALLOC_HUGE);
+	FindRotation(header->metric, sample, n, header->dim, writer->rotation, &header->m,
+				 &header->rotation_error);
+	pfree(sample);
+}
+
+static uint64
+PutScreens(MatrixWriter *writer, uint64 offset)
+{
+	MatrixHeader *header = &writer->header;
+	Size		stride8 = MatrixStride8(header->dim);
+	Size		stride_prefix = PrefixStride(header->m);
+	float	   *rows = palloc_extended(sizeof(float) * writer->stride * SCREEN_ROWS, MCXT_ALLOC_HUGE);
+	int8	   *rows8 = palloc(stride8 * SCREEN_ROWS);
+	int8	   *prefix = palloc(Max(stride_prefix * SCREEN_ROWS, 1));
+	ScreenBlock *screens = palloc(sizeof(ScreenBlock));
+
+	BeginSection(writer, SECTION_ROWS8, offset);
+	BeginSection(writer, SECTION_PREFIX, writer->sections[SECTION_ROWS8].offset + stride8 * header->n);
+	BeginSection(writer, SECTION_SCREENS,
+				 writer->sections[SECTION_PREFIX].offset + stride_prefix * header->n);
+	for (int64 first = 0; first < header->n; first += SCREEN_ROWS)
+	{
+		int			n = (int) Min(SCREEN_ROWS, header->n - first);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!ReadRows(writer, first, n, rows))
+			break;
+		QuantizeRows(header->metric, n, header->dim, rows, writer->rotation, header->m,
+					 header->rotation_error, rows8, prefix, screens);
+		Put(writer, SECTION_ROWS8, rows8, stride8 * n);
+		Put(writer, SECTION_PREFIX, prefix, stride_prefix * n);
+		Put(writer, SECTION_SCREENS, screens, sizeof(ScreenBlock));
+		if (FaultPoint("screens"))
+		{
+			errno = ENOSPC;
+			Fail(writer, NULL);
+		}
+	}
+	pfree(rows);
+	pfree(rows8);
+	pfree(prefix);
+	pfree(screens);
+	(void) EndSection(writer, SECTION_ROWS8);
+	(void) EndSection(writer, SECTION_PREFIX);
+	return EndSection(writer, SECTION_SCREENS);
+}
+
+/*
+ * Hand out the ids in the order of their rows.
+ */
+void
+ForEachWrittenId(MatrixWriter *writer, void (*function) (const char *id, void *arg), void *arg)
+{
+	StringInfoData id;
+	char	   *chunk;
+	size_t		got;
+
+	if (writer->failure)
+		return;
+	initStringInfo(&id);
+	chunk = palloc(BLCKSZ);
+	if (BufFileSeek(writer->ids, 0, 0, SEEK_SET) != 0)
+		elog(ERROR, "could not rewind the ids of a matrix");
+#if PG_VERSION_NUM >= 160000
+	while ((got = BufFileReadMaybeEOF(writer->ids, chunk, BLCKSZ, true)) > 0)
+#else
+	while ((got = BufFileRead(writer->ids, chunk, BLCKSZ)) > 0)
+#endif
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (size_t i = 0; i < got; i++)
+		{
+			if (chunk[i] != '\0')
+			{
+				appendStringInfoChar(&id, chunk[i]);
+				continue;
+			}
+			function(id.data, arg);
+			resetStringInfo(&id);
+		}
+	}
+	pfree(chunk);
+	pfree(id.data);
+}
+
+typedef struct IdPutting
+{
+	MatrixWriter *writer;
+	uint64		offset;
+	uint32	   *slots;
+	uint32		mask;
+	uint32		row;
+} IdPutting;
+
+static void
+PutId(const char *id, void *arg)
+{
+	IdPutting  *putting = arg;
+	Size		length = strlen(id) + 1;
+	uint32		slot = hash_bytes((const unsigned char *) id, (int) length - 1) & putting->mask;
+
+	Put(putting->writer, SECTION_OFFSETS, &putting->offset, sizeof(uint64));
+	Put(putting->writer, SECTION_IDS, id, length);
+	putting->offset += length;
+	while (putting->slots[slot] != 0)
+		slot = (slot + 1) & putting->mask;
+	putting->slots[slot] = ++putting->row;
+}
+
+static uint64
+PutIds(MatrixWriter *writer, uint64 offset)
+{
+	int64		n = writer->header.n;
+	IdPutting	putting = {.writer = writer};
+	uint32		n_slots = 1;
+
+	while (n_slots < (uint64) n * 2)
+		n_slots *= 2;
+	putting.mask = n_slots - 1;
+	putting.slots = MemoryContextAllocExtended(writer->context, sizeof(uint32) * (Size) n_slots,
+											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	BeginSection(writer, SECTION_OFFSETS, offset);
+	BeginSection(writer, SECTION_IDS, writer->sections[SECTION_OFFSETS].offset + sizeof(uint64) * n);
+	ForEachWrittenId(writer, PutId, &putting);
+	if (FaultPoint("ids"))
+	{
+		errno = ENOSPC;
+		Fail(writer, NULL);
+	}
+	(void) EndSection(writer, SECTION_OFFSETS);
+	offset = EndSection(writer, SECTION_IDS);
+	offset = PutSection(writer, SECTION_SLOTS, offset, putting.slots, sizeof(uint32) * (Size) n_slots);
+	pfree(putting.slots);
+	return offset;
+}
+
+/*
+ * The snapshot of a reader: what it had not seen. On a standby all running
+ * transactions are in subxip, on a primary the top ones, which are enough, in
+ * xip.
+ */
+static uint64
+PutSnapshot(MatrixWriter *writer, uint64 offset, Snapshot snapshot)
+{
+	int			n = 0;
+	uint64	   *running = NULL;
+
+	if (snapshot)
+	{
+		const TransactionId *xids = snapshot->takenDuringRecovery ? snapshot->subxip : snapshot->xip;
+
+		n = snapshot->takenDuringRecovery ? snapshot->subxcnt : (int) snapshot->xcnt;
+		running = palloc(sizeof(uint64) * Max(n, 1));
+		for (int i = 0; i < n; i++)
+			running[i] = WidenXid(xids[i]);
+		qsort(running, n, sizeof(uint64), CompareXids);
+		writer->header.xmin = WidenXid(snapshot->xmin);
+		writer->header.xmax = WidenXid(snapshot->xmax);
+	}
+	return PutSection(writer, SECTION_RUNNING, offset, running, sizeof(uint64) * n);
+}
+
+static void
+PutChecksums(MatrixWriter *writer, uint64 offset)
+{
+	pg_crc32c	crc;
+	uint64		length = 0;
+
+	offset = TYPEALIGN64(MATRIX_PAGE, offset);
+	INIT_CRC32C(crc);
+	for (int i = 0; i < SECTION_CHECKSUMS; i++)
+	{
+		SectionWriter *section = &writer->sections[i];
+		Size		bytes = sizeof(uint32) * section->n_checksums;
+
+		WriteAt(writer, section->checksums, bytes, offset + length);
+		COMP_CRC32C(crc, section->checksums, bytes);
+		length += bytes;
+	}
+	FIN_CRC32C(crc);
+	writer->header.checksums_crc = crc;
+	writer->header.sections[SECTION_CHECKSUMS].offset = offset;
+	writer->header.sections[SECTION_CHECKSUMS].length = length;
+}
+
+static void
+PutHeader(MatrixWriter *writer, uint64 fingerprint)
+{
+	MatrixHeader *header = &writer->header;
+	char		page[MATRIX_PAGE] = {0};
+
+	header->magic = MATRIX_MAGIC;
+	header->version = MATRIX_VERSION;
+	header->fingerprint = fingerprint;
+	FillIdentity(header);
+	header->crc = HeaderChecksum(header);
+	StaticAssertStmt(sizeof(MatrixHeader) <= MATRIX_PAGE, "a matrix file's header fits into a page");
+	memcpy(page, header, sizeof(MatrixHeader));
+	WriteAt(writer, page, MATRIX_PAGE, 0);
+}
+
+/*
+ * As many words of dead rows as there are rows.
+ */
+static uint64
+PutDead(MatrixWriter *writer, uint64 offset)
+{
+	int64		words = DeadWords(writer->header.n_previous + writer->header.n);
+	uint64	   *dead = palloc_extended(sizeof(uint64) * Max(words, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	if (writer->n_dead_words > 0)
+		memcpy(dead, writer->dead, sizeof(uint64) * Min(words, writer->n_dead_words));
+	return PutSection(writer, SECTION_DEAD, offset, dead, sizeof(uint64) * words);
+}
+
+/*
+ * Write what comes after the rows, but for the header. snapshot: a reader's,
+ * else NULL. False when there is no file: see MatrixFailure().
+ */
+bool
+FinishMatrix(MatrixWriter *writer, Snapshot snapshot)
+{
+	MatrixHeader *header = &writer->header;
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	uint64		offset;
+
+	if (header->n >= PG_INT32_MAX)
+		Fail(writer, _("too many rows"));
+	if (writer->failure == NULL)
+	{
+		PutBadRows(writer);
+		offset = EndSection(writer, SECTION_ROWS);
+		ChooseRotation(writer);
+		offset = PutScreens(writer, offset);
+		offset = PutSection(writer, SECTION_ROTATION, offset, writer->rotation,
+							sizeof(float) * header->m * writer->stride);
+		offset = PutIds(writer, offset);
+		offset = PutDead(writer, offset);
+		offset = PutSection(writer, SECTION_BAD, offset, writer->bad, sizeof(BadRow) * writer->n_bad);
+		offset = PutSection(writer, SECTION_PREVIOUS, offset, writer->previous,
+							sizeof(pg_uuid_t) * writer->n_previous_files);
+		offset = PutSnapshot(writer, offset, snapshot);
+		PutChecksums(writer, offset);
+	}
+	MemoryContextSwitchTo(old);
+	return writer->failure == NULL;
+}
+
+int64
+MatrixSize(const MatrixWriter *writer)
+{
+	const SectionPlace *last = &writer->header.sections[SECTION_CHECKSUMS];
+
+	return (int64) (last->offset + last->length);
+}
+
+/*
+ * Write the header and give the file its name: from here on it can be found.
+ * fingerprint: of the dataset's tracking. False when that failed.
+ */
+bool
+PublishMatrix(MatrixWriter *writer, uint64 fingerprint)
+{
+	if (FaultPoint("header"))
+	{
+		errno = ENOSPC;
+		Fail(writer, NULL);
+	}
+	PutHeader(writer, fingerprint);
+	if (writer->failure)
+		return false;
+	(void) FaultPoint("before_rename");
+	if (CloseTransientFile(writer->fd) != 0 || rename(writer->temporary, writer->path) != 0)
+	{
+		writer->fd = -1;
+		Fail(writer, NULL);
+		return false;
+	}
+	writer->fd = -1;
+	writer->temporary = NULL;
+	(void) FaultPoint("after_rename");
+	return true;
+}
+
+/*
+ * End a writer; a file that was not published goes.
+ */
+void
+AbandonMatrix(MatrixWriter *writer)
+{
+	if (writer->fd >= 0)
+		(void) CloseTransientFile(writer->fd);
+	if (writer->ids)
+		BufFileClose(writer->ids);
+	MemoryContextDelete(writer->context);
+}

@@ -1,0 +1,42 @@
+/*
+ * tracking.h
+ *		Is a run's dataset tracked: the triggers that write the change log.
+ */
+#ifndef BRAIN_TRACKING_H
+#define BRAIN_TRACKING_H
+
+#include "runs.h"
+
+/*
+ * A dataset as a run tracks it. The fingerprint is a hash of everything that
+ * must be as it was for a base and its log to belong together: the tables that
+ * hold the rows, where their storage is, our triggers on them, the columns.
+ */
+typedef struct Tracking
+{
+	Problem    *problem;		/* why it is not tracked; NULL when it is */
+	bool		can_mend;		/* EnsureTriggers() cures the problem */
+	uint64		fingerprint;
+} Tracking;
+
+extern List *TrackedTables(Relation rel);
+extern Problem *CheckTrackable(const Run *run, Relation rel);
+extern Tracking *LookAtTracking(const Run *run, Relation rel);
+extern bool TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot);
+extern bool EnsureTriggers(const Run *run, Relation rel, uint64 *fingerprint);
+extern bool DropTriggers(const pg_uuid_t *run_id, Oid relid);
+extern void AddMissingTriggers(const Run *run, Relation rel);
+extern List *StrayTriggers(void);
+
+/* A trigger of ours whose run is gone. */
+typedef struct StrayTrigger
+{
+	pg_uuid_t	run_id;
+	Oid			relid;
+	char	   *name;
+} StrayTrigger;
+
+/* in tracker.c */
+extern bool ParseRunId(const char *text, pg_uuid_t *run_id);
+
+#endif							/* BRAIN_TRACKING_H */
