@@ -124,6 +124,19 @@ COMMENT ON FUNCTION brain.last_search() IS
 -- Searching
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION brain.neighbors(
+	samples			regclass,
+	brain_key		text,
+	k				integer DEFAULT 10,
+	max_distance	double precision DEFAULT NULL,
+	filter			text DEFAULT NULL,
+	options			jsonb DEFAULT NULL
+) RETURNS TABLE (sample_id text, rank integer, neighbor_id text, distance double precision, score double precision)
+	LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000000 ROWS 10000
+	AS 'MODULE_PATHNAME', 'brain_neighbors';
+COMMENT ON FUNCTION brain.neighbors(regclass, text, integer, double precision, text, jsonb) IS
+	'the k nearest neighbours of every sample of an index, without itself';
+
 CREATE OR REPLACE FUNCTION brain.get_brain_info(samples regclass, brain_key text) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL RESTRICTED
 	BEGIN ATOMIC

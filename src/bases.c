@@ -159,10 +159,11 @@ DeleteBaseRow(const pg_uuid_t *run_id)
 }
 
 /*
- * The rows that a snapshot sees: a list of BaseRow.
+ * The rows that any snapshot may see, those of running transactions included: a
+ * list of BaseRow.
  */
-static List *
-ScanBaseRows(Snapshot snapshot)
+List *
+BaseRowsInUse(void)
 {
 	Relation	rel = table_open(BrainRelation("_bases"), AccessShareLock);
 	TableScanDesc scan;
@@ -170,12 +171,8 @@ ScanBaseRows(Snapshot snapshot)
 	HeapTuple	tuple;
 	List	   *rows = NIL;
 
-	if (snapshot == NULL)
-	{
-		InitNonVacuumableSnapshot(not_vacuumable, GlobalVisTestFor(rel));
-		snapshot = &not_vacuumable;
-	}
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	InitNonVacuumableSnapshot(not_vacuumable, GlobalVisTestFor(rel));
+	scan = table_beginscan(rel, &not_vacuumable, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -184,20 +181,4 @@ ScanBaseRows(Snapshot snapshot)
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return rows;
-}
-
-List *
-AllBaseRows(void)
-{
-	return ScanBaseRows(GetActiveSnapshot());
-}
-
-/*
- * The rows that any snapshot may see, those of running transactions included: a
- * list of BaseRow.
- */
-List *
-GenerationsInUse(void)
-{
-	return ScanBaseRows(NULL);
 }

@@ -26,7 +26,6 @@ extern bool HasBases(void);
 extern BaseRow *ReadBaseRow(const pg_uuid_t *run_id);
 extern void WriteBaseRow(const BaseRow *row);
 extern void DeleteBaseRow(const pg_uuid_t *run_id);
-extern List *AllBaseRows(void);
-extern List *GenerationsInUse(void);
+extern List *BaseRowsInUse(void);
 
 #endif							/* BRAIN_BASES_H */

@@ -18,7 +18,6 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -289,42 +288,10 @@ FindBaseAndChanges(BaseSearch *bs)
 
 /* ---------- the changed ids ---------- */
 
-static uint32
-HashId(const void *key, Size size pg_attribute_unused())
-{
-	const char *id = *(char *const *) key;
-
-	return hash_bytes((const unsigned char *) id, (int) strlen(id));
-}
-
-static int
-MatchIds(const void *a, const void *b, Size size pg_attribute_unused())
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-static HTAB *
-MakeIdSet(char **ids, int n)
-{
-	HASHCTL		control = {
-		.keysize = sizeof(char *),
-		.entrysize = sizeof(char *),
-		.hash = HashId,
-		.match = MatchIds,
-		.hcxt = CurrentMemoryContext,
-	};
-	HTAB	   *set = hash_create("ids", Max(n, 16), &control,
-								  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-
-	for (int i = 0; i < n; i++)
-		(void) hash_search(set, &ids[i], HASH_ENTER, NULL);
-	return set;
-}
-
 static bool
 IsChanged(const BaseSearch *bs, const char *id)
 {
-	return bs->changed_ids && hash_search(bs->changed_ids, &id, HASH_FIND, NULL) != NULL;
+	return bs->changed_ids && HasId(bs->changed_ids, id);
 }
 
 /*
@@ -496,8 +463,8 @@ NoteQualifying(TupleTableSlot *slot, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(qualifying->context);
 	char	   *id = SampleId(qualifying->key, slot_getattr(slot, 1, &isnull));
 
-	if (hash_search(qualifying->asked, &id, HASH_FIND, NULL) != NULL)
-		(void) hash_search(qualifying->ids, &id, HASH_ENTER, NULL);
+	if (HasId(qualifying->asked, id))
+		AddId(qualifying->ids, id);
 	MemoryContextSwitchTo(old);
 }
 
@@ -509,7 +476,7 @@ AskDataset(BaseSearch *bs, char **ids, int n)
 {
 	Search	   *search = bs->search;
 	Qualifying	qualifying = {
-		&search->dataset->key, MakeIdSet(ids, n), MakeIdSet(NULL, 0), CurrentMemoryContext
+		&search->dataset->key, CreateIdSet(ids, n), CreateIdSet(NULL, 0), CurrentMemoryContext
 	};
 	Changes		asked = {.n_ids = n, .ids = ids};
 	SimilarityQuery values;
@@ -542,7 +509,7 @@ KeepQualifyingBad(BaseSearch *bs)
 	{
 		BadSample  *sample = lfirst(lc);
 
-		if (hash_search(qualifying, &sample->id, HASH_FIND, NULL) != NULL)
+		if (HasId(qualifying, sample->id))
 			kept = lappend(kept, sample);
 	}
 	bs->bad = kept;
@@ -565,7 +532,7 @@ OfferQualifying(BaseSearch *bs, const Nearest *candidates)
 	for (int64 i = 0; i < candidates->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (hash_search(qualifying, &ids[i], HASH_FIND, NULL) == NULL)
+		if (!HasId(qualifying, ids[i]))
 			continue;
 		AddNearest(&bs->search->nearest, &candidates->items[i]);
 		n++;
@@ -637,6 +604,22 @@ RowsAreRestricted(const Search *search)
 }
 
 /*
+ * The run's base, when that is exactly what the caller sees; else NULL. Of the
+ * search, only its run, dataset and filter.
+ */
+Base *
+FindWholeBase(Search *search)
+{
+	BaseSearch	bs = {.search = search};
+
+	if (RowsAreRestricted(search))
+		return NULL;
+	search->query.dim = search->run->dimensions;
+	FindBaseAndChanges(&bs);
+	return bs.reason || bs.changes->n_ids > 0 || bs.base->n_bad > 0 ? NULL : bs.base;
+}
+
+/*
  * Answer a search from the run's base and the changes since, into
  * search->nearest. False when the table has to be read.
  */
@@ -653,7 +636,7 @@ SearchBase(Search *search)
 		return false;
 	}
 	if (bs.changes->n_ids > 0)
-		bs.changed_ids = MakeIdSet(bs.changes->ids, bs.changes->n_ids);
+		bs.changed_ids = CreateIdSet(bs.changes->ids, bs.changes->n_ids);
 	answered = RowsAreRestricted(search) ? AnswerQualified(&bs) : AnswerPlain(&bs);
 	if (!answered)
 	{

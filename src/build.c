@@ -156,8 +156,8 @@ typedef struct Unseen
 
 /*
  * Log a row that the build's snapshot does not see. Those of this transaction
- * were there before it. xmin is raw: of a frozen row it may look like one of the
- * future, which costs a log row.
+ * were there before it. xmin is raw: what looks like one of the future is that of
+ * a row frozen long ago.
  */
 static void
 LogUnseen(TupleTableSlot *slot, void *arg)
@@ -167,7 +167,9 @@ LogUnseen(TupleTableSlot *slot, void *arg)
 	Datum		id = slot_getattr(slot, 1, &isnull);
 	TransactionId xmin = DatumGetTransactionId(slot_getattr(slot, 2, &isnull));
 
-	if (TransactionIdIsCurrentTransactionId(xmin) || !XidInMVCCSnapshot(xmin, unseen->build->seen))
+	if (TransactionIdIsCurrentTransactionId(xmin) ||
+		!XidInMVCCSnapshot(xmin, unseen->build->seen) ||
+		TransactionIdFollowsOrEquals(xmin, ReadNextTransactionId()))
 		unseen->n_seen++;
 	else
 		LogChange(unseen->log, &unseen->build->run->id, CHANGE_ROW, SampleId(unseen->key, id));

@@ -99,8 +99,11 @@ MatchIds(const void *a, const void *b, Size size pg_attribute_unused())
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static HTAB *
-CreateIdSet(void)
+/*
+ * A set of ids, n of which are in it to begin with. It keeps the pointers.
+ */
+HTAB *
+CreateIdSet(char **ids, int n)
 {
 	HASHCTL		control = {
 		.keysize = sizeof(char *),
@@ -109,9 +112,24 @@ CreateIdSet(void)
 		.match = MatchIds,
 		.hcxt = CurrentMemoryContext,
 	};
+	HTAB	   *set = hash_create("ids", Max(n, 64), &control,
+								  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 
-	return hash_create("changed ids", 256, &control,
-					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	for (int i = 0; i < n; i++)
+		AddId(set, ids[i]);
+	return set;
+}
+
+void
+AddId(HTAB *set, char *id)
+{
+	(void) hash_search(set, &id, HASH_ENTER, NULL);
+}
+
+bool
+HasId(HTAB *set, const char *id)
+{
+	return hash_search(set, &id, HASH_FIND, NULL) != NULL;
 }
 
 /*
@@ -181,9 +199,9 @@ ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids)
 			continue;
 		}
 		if (set == NULL)
-			set = CreateIdSet();
+			set = CreateIdSet(NULL, 0);
 		id = TextDatumGetCString(heap_getattr(tuple, CHANGE_SAMPLE_ID, desc, &isnull));
-		(void) hash_search(set, &id, HASH_ENTER, NULL);
+		AddId(set, id);
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);

@@ -7,6 +7,7 @@
 
 #include "nodes/execnodes.h"
 #include "storage/itemptr.h"
+#include "utils/hsearch.h"
 #include "utils/uuid.h"
 
 typedef enum ChangeKind
@@ -37,6 +38,11 @@ typedef struct Changes
 	char	  **ids;			/* each once, in no order */
 	ItemPointerData *tids;		/* of the rows; NULL unless asked for */
 } Changes;
+
+/* Sets of ids. */
+extern HTAB *CreateIdSet(char **ids, int n);
+extern void AddId(HTAB *set, char *id);
+extern bool HasId(HTAB *set, const char *id);
 
 extern Changes *ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids);
 extern void ForgetChanges(const Changes *changes);

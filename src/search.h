@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "bases.h"
+#include "exact/matrix.h"
 #include "exact/scan.h"
 #include "index.h"
 
@@ -43,6 +44,7 @@ extern bool IsQuerySample(const Search *search, const char *id, double distance)
 
 /* in basesearch.c: */
 extern bool SearchBase(Search *search);
+extern Base *FindWholeBase(Search *search);
 extern int64 ChangesLimit(const BaseRow *row);
 extern bool use_matrix;			/* setting brain.use_matrix */
 extern bool screening;			/* setting brain.screening */

@@ -49,11 +49,15 @@ static char *
 WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 {
 	const Tracking *tracking = LookAtTracking(run, rel);
+	Problem    *problem;
 	Changes    *changes;
 	Base	   *base;
 
 	if (!run->has_index)
 		return _("it was cleaned up");
+	(void) LookAtRun(run, rel, &problem);
+	if (problem)
+		return problem->message;
 	if (tracking->problem)
 		return tracking->problem->message;
 	if (row && row->reason)

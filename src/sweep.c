@@ -95,7 +95,7 @@ void
 SweepFiles(ReturnSetInfo *rsinfo)
 {
 	List	   *entries = ListMatrixFiles();
-	List	   *rows = GenerationsInUse();
+	List	   *rows = BaseRowsInUse();
 	ListCell   *lc;
 
 	foreach(lc, entries)

@@ -29,6 +29,7 @@
 #include "changes.h"
 #include "sweep.h"
 #include "testing.h"
+#include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_sync);
 
@@ -82,14 +83,21 @@ StartSegment(void *arg)
 typedef struct SegmentReading
 {
 	MatrixWriter *writer;
+	HTAB	   *changed_ids;
 } SegmentReading;
 
+/*
+ * A changed sample. One that equals a changed key and has another text has a log
+ * row of its own, or was not changed.
+ */
 static void
-AddChangedEntry(IndexReader *reader, int position pg_attribute_unused(), EntryState state, void *arg)
+AddChangedEntry(IndexReader *reader, EntryState state, void *arg)
 {
 	SegmentReading *reading = arg;
 	char	   *id = SampleId(&reader->dataset->key, reader->id);
 
+	if (!HasId(reading->changed_ids, id))
+		return;
 	if (state == ENTRY_OK)
 		AddMatrixRow(reading->writer, id, reader->vector.values, reader->vector.dim);
 	else if (state == ENTRY_BAD)
@@ -100,7 +108,7 @@ static void
 ReadChangedSamples(MatrixWriter *writer, const Run *run, Relation rel, Dataset *dataset,
 				   const Changes *changes, int dim)
 {
-	SegmentReading reading = {writer};
+	SegmentReading reading = {writer, CreateIdSet(changes->ids, changes->n_ids)};
 	IndexReader reader;
 	SimilarityQuery ids;
 	SavedUser	saved;
@@ -109,7 +117,7 @@ ReadChangedSamples(MatrixWriter *writer, const Run *run, Relation rel, Dataset *
 	IdsOfChanges(changes, &dataset->key, &ids);
 	OpenIndexReader(&reader, run, dataset);
 	reader.dimensions = dim;
-	ReadEntriesOfIds(&reader, &ids, NULL, AddChangedEntry, &reading);
+	ReadEntriesAmong(&reader, ids.n, ids.ids, NULL, AddChangedEntry, &reading);
 	CloseIndexReader(&reader);
 	EndAsOwner(&saved);
 }
@@ -319,6 +327,52 @@ PutOutcome(ReturnSetInfo *rsinfo, Oid relid, const Run *run, const SyncOutcome *
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+typedef struct SyncCall
+{
+	const Run  *run;
+	Relation	rel;
+	SyncOutcome *outcome;
+} SyncCall;
+
+/*
+ * On top of a snapshot of its own, which goes when it fails.
+ */
+static void
+TrySyncRun(void *arg)
+{
+	SyncCall   *call = arg;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	SyncRun(call->run, call->rel, call->outcome);
+	PopActiveSnapshot();
+}
+
+/*
+ * Sync one of many runs: what is wrong with it does not keep the others from
+ * being synced.
+ */
+static void
+SyncOneOfMany(const Run *run, Relation rel, SyncOutcome *outcome)
+{
+	SyncCall	call = {run, rel, outcome};
+	ErrorData  *error;
+
+	if (!run->has_index)
+	{
+		outcome->action = "skipped";
+		outcome->reason = _("it was cleaned up");
+		return;
+	}
+	error = Try(TrySyncRun, &call);
+	if (error)
+	{
+		memset(outcome, 0, sizeof(SyncOutcome));
+		outcome->action = "skipped";
+		outcome->reason = error->detail ? psprintf("%s: %s", error->message, error->detail) :
+			error->message;
+	}
+}
+
 /*
  * Sync the runs of a dataset, or the one of a key.
  */
@@ -337,13 +391,10 @@ SyncDataset(ReturnSetInfo *rsinfo, Relation rel, const char *brain_key)
 		instr_time	start;
 
 		INSTR_TIME_SET_CURRENT(start);
-		if (!run->has_index && brain_key == NULL)
-		{
-			outcome.action = "skipped";
-			outcome.reason = _("it was cleaned up");
-		}
-		else
+		if (brain_key)
 			SyncRun(run, rel, &outcome);
+		else
+			SyncOneOfMany(run, rel, &outcome);
 		PutOutcome(rsinfo, RelationGetRelid(rel), run, &outcome, start);
 	}
 }
@@ -403,8 +454,12 @@ brain_sync(PG_FUNCTION_ARGS)
 	relids = PG_ARGISNULL(0) ? OwnDatasets() : list_make1_oid(PG_GETARG_OID(0));
 	foreach(lc, relids)
 	{
-		Relation	rel = OpenSamples(lfirst_oid(lc));
+		Relation	rel = PG_ARGISNULL(0) ? TryOpenDataset(lfirst_oid(lc)) :
+			OpenSamples(lfirst_oid(lc));
 
+		/* of many, one that somebody has locked or dropped is passed over */
+		if (rel == NULL)
+			continue;
 		RequireOwner(rel);
 		SyncDataset(rsinfo, rel, brain_key);
 		relation_close(rel, NoLock);

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/partition.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -99,7 +100,8 @@ typedef struct FoundTrigger
 {
 	Oid			oid;			/* 0: there is none */
 	char		enabled;
-	TransactionId xmin;
+	TransactionId xmin;			/* raw: freezing does not change it */
+	bool		is_frozen;
 } FoundTrigger;
 
 typedef struct TableTriggers
@@ -135,6 +137,7 @@ NoteTrigger(FoundTrigger *found, HeapTuple tuple)
 	found->oid = ((Form_pg_trigger) GETSTRUCT(tuple))->oid;
 	found->enabled = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
 	found->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	found->is_frozen = HeapTupleHeaderXminFrozen(tuple->t_data);
 }
 
 static TableTriggers
@@ -509,6 +512,12 @@ LookAtTracking(const Run *run, Relation rel)
 	return &entry->tracking;
 }
 
+static bool
+IsVisible(const FoundTrigger *trigger, Snapshot snapshot)
+{
+	return trigger->is_frozen || !XidInMVCCSnapshot(trigger->xmin, snapshot);
+}
+
 /*
  * Had all triggers, as they are, been made by what the snapshot sees as
  * committed? Then whatever it does not see is in the log.
@@ -523,8 +532,7 @@ TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot)
 		TableTriggers triggers = FindTriggers(&run->id, lfirst_oid(lc));
 
 		if (!OidIsValid(triggers.row.oid) || !OidIsValid(triggers.truncate.oid) ||
-			XidInMVCCSnapshot(triggers.row.xmin, snapshot) ||
-			XidInMVCCSnapshot(triggers.truncate.xmin, snapshot))
+			!IsVisible(&triggers.row, snapshot) || !IsVisible(&triggers.truncate, snapshot))
 			return false;
 	}
 	return true;
@@ -803,7 +811,22 @@ DropTriggers(const pg_uuid_t *run_id, Oid relid)
 }
 
 /*
- * The triggers of ours whose run is gone, but for those that are a partition's
+ * Is a table the dataset of a run that there is, or a partition of it?
+ */
+static bool
+IsTrackedFor(const pg_uuid_t *run_id, Oid relid)
+{
+	Run		   *run = ReadRun(run_id);
+	Oid			dataset = run && run->has_index ? DatasetOfRun(run) : InvalidOid;
+
+	return OidIsValid(dataset) &&
+		(relid == dataset ||
+		 (get_rel_relispartition(relid) && list_member_oid(get_partition_ancestors(relid), dataset)));
+}
+
+/*
+ * The triggers of ours whose run is gone, or whose table is none of its dataset
+ * any more, but for those that are a partition's
  * copy: a list of StrayTrigger.
  */
 List *
@@ -830,7 +853,7 @@ StrayTriggers(void)
 		stray->relid = form->tgrelid;
 		stray->name = pstrdup(NameStr(form->tgname));
 		if (ParseRunId(VARDATA_ANY(DatumGetByteaPP(arguments)), &stray->run_id) &&
-			ReadRun(&stray->run_id) == NULL)
+			!IsTrackedFor(&stray->run_id, form->tgrelid))
 			strays = lappend(strays, stray);
 	}
 	systable_endscan(scan);

@@ -28,7 +28,7 @@ extern bool DropTriggers(const pg_uuid_t *run_id, Oid relid);
 extern void AddMissingTriggers(const Run *run, Relation rel);
 extern List *StrayTriggers(void);
 
-/* A trigger of ours whose run is gone. */
+/* A trigger of ours on a table that is no dataset of its run. */
 typedef struct StrayTrigger
 {
 	pg_uuid_t	run_id;

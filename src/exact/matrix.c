@@ -268,12 +268,13 @@ MapFile(MatrixFile *file, int fd, const pg_uuid_t *run_id, const pg_uuid_t *gene
 }
 
 static const char *
-OpenFile(MatrixFile *file, const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader)
+OpenFile(MatrixFile *file, const char *path, const pg_uuid_t *run_id, const pg_uuid_t *generation,
+		 bool by_reader)
 {
 	const char *problem;
 	int			fd;
 
-	file->path = MatrixPath(run_id, generation, by_reader);
+	file->path = pstrdup(path);
 	fd = OpenTransientFile(file->path, O_RDONLY | PG_BINARY);
 	if (fd < 0)
 		return errno == ENOENT ? "it is not there" : psprintf("could not open it: %m");
@@ -400,8 +401,12 @@ LogProblem(const char *path, const pg_uuid_t *generation, const char *problem)
 
 static void InstallBusHandler(void);
 
+/*
+ * path: of the one file, if it has not its usual name.
+ */
 static OpenedBase *
-MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_reader)
+MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_reader,
+		const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "milvus_brain base",
 												  ALLOCSET_SMALL_SIZES);
@@ -422,7 +427,8 @@ MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_re
 	for (int i = 0; i < n_files && problem == NULL; i++)
 	{
 		base->files[i] = palloc0(sizeof(MatrixFile));
-		problem = OpenFile(base->files[i], run_id, &files[i], by_reader);
+		problem = OpenFile(base->files[i], path ? path : MatrixPath(run_id, &files[i], by_reader),
+						   run_id, &files[i], by_reader);
 		if (problem == NULL && i == n_files - 1)
 			problem = CheckChain(base);
 		if (problem && !(by_reader && strcmp(problem, "it is not there") == 0))
@@ -509,13 +515,28 @@ OpenBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_r
 			opened->base.by_reader == by_reader)
 			return Pin(opened);
 	}
-	opened = MapBase(run_id, files, n_files, by_reader);
+	opened = MapBase(run_id, files, n_files, by_reader, NULL);
 	if (opened == NULL)
 		return NULL;
 	MakeRoom(run_id);
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	opened_bases = lappend(opened_bases, opened);
 	MemoryContextSwitchTo(old);
+	return Pin(opened);
+}
+
+/*
+ * Map a file that belongs to this session alone. It stays mapped until the
+ * current memory context is reset.
+ */
+Base *
+OpenPrivateBase(const pg_uuid_t *run_id, const pg_uuid_t *generation, const char *path)
+{
+	OpenedBase *opened = MapBase(run_id, generation, 1, false, path);
+
+	if (opened == NULL)
+		return NULL;
+	opened->doomed = true;
 	return Pin(opened);
 }
 

@@ -55,6 +55,7 @@ typedef struct Base
 /* ---------- reading ---------- */
 
 extern Base *OpenBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_reader);
+extern Base *OpenPrivateBase(const pg_uuid_t *run_id, const pg_uuid_t *generation, const char *path);
 extern bool BaseIsFor(const Base *base, Snapshot snapshot);
 extern int64 SizeOfFile(const Base *base, int file);
 extern void ForgetBase(Base *base, const char *why);
@@ -81,6 +82,7 @@ extern void AbsorbSegments(MatrixWriter *writer, const Base *base);
 extern void KillRow(MatrixWriter *writer, int64 row);
 extern bool FinishMatrix(MatrixWriter *writer, Snapshot snapshot);
 extern bool PublishMatrix(MatrixWriter *writer, uint64 fingerprint);
+extern Base *OpenUnpublished(MatrixWriter *writer);
 extern void AbandonMatrix(MatrixWriter *writer);
 extern const char *MatrixFailure(const MatrixWriter *writer);
 extern int64 MatrixRows(const MatrixWriter *writer);

@@ -614,11 +614,7 @@ ForEachWrittenId(MatrixWriter *writer, void (*function) (const char *id, void *a
 	chunk = palloc(BLCKSZ);
 	if (BufFileSeek(writer->ids, 0, 0, SEEK_SET) != 0)
 		elog(ERROR, "could not rewind the ids of a matrix");
-#if PG_VERSION_NUM >= 160000
-	while ((got = BufFileReadMaybeEOF(writer->ids, chunk, BLCKSZ, true)) > 0)
-#else
 	while ((got = BufFileRead(writer->ids, chunk, BLCKSZ)) > 0)
-#endif
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (size_t i = 0; i < got; i++)
@@ -833,6 +829,24 @@ PublishMatrix(MatrixWriter *writer, uint64 fingerprint)
 	writer->temporary = NULL;
 	(void) FaultPoint("after_rename");
 	return true;
+}
+
+/*
+ * Map a file that is not to be found by others; it lasts as long as the current
+ * memory context. NULL when there is none: see MatrixFailure().
+ */
+Base *
+OpenUnpublished(MatrixWriter *writer)
+{
+	Base	   *base;
+
+	PutHeader(writer, 0);
+	if (writer->failure)
+		return NULL;
+	base = OpenPrivateBase(&writer->header.run_id, &writer->header.generation, writer->temporary);
+	if (base == NULL)
+		Fail(writer, _("the matrix file could not be mapped"));
+	return base;
 }
 
 /*
