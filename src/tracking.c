@@ -102,6 +102,7 @@ typedef struct FoundTrigger
 	char		enabled;
 	TransactionId xmin;			/* raw: freezing does not change it */
 	bool		is_frozen;
+	bool		is_clone;		/* goes with its parent's */
 } FoundTrigger;
 
 typedef struct TableTriggers
@@ -138,6 +139,7 @@ NoteTrigger(FoundTrigger *found, HeapTuple tuple)
 	found->enabled = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
 	found->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	found->is_frozen = HeapTupleHeaderXminFrozen(tuple->t_data);
+	found->is_clone = OidIsValid(((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid);
 }
 
 static TableTriggers
@@ -749,13 +751,13 @@ AddMissingTriggers(const Run *run, Relation rel)
 /* ---------- dropping them ---------- */
 
 static void
-DropTrigger(Oid trigger)
+DropTrigger(const FoundTrigger *trigger)
 {
 	ObjectAddress address;
 
-	if (!OidIsValid(trigger))
+	if (!OidIsValid(trigger->oid) || trigger->is_clone)
 		return;
-	ObjectAddressSet(address, TriggerRelationId, trigger);
+	ObjectAddressSet(address, TriggerRelationId, trigger->oid);
 	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 }
 
@@ -802,9 +804,8 @@ DropTriggers(const pg_uuid_t *run_id, Oid relid)
 	{
 		TableTriggers triggers = FindTriggers(run_id, lfirst_oid(lc));
 
-		/* clones go with their parent's */
-		DropTrigger(triggers.row.oid);
-		DropTrigger(triggers.truncate.oid);
+		DropTrigger(&triggers.row);
+		DropTrigger(&triggers.truncate);
 		CommandCounterIncrement();
 	}
 	return true;
