@@ -71,6 +71,22 @@ GRANT SELECT ON plain, texts, parts TO reader;
 ALTER TABLE plain ENABLE ROW LEVEL SECURITY;
 CREATE POLICY not_3 ON plain TO reader USING (tag <> 3);
 
+-- Stable, so the three see the snapshot of the statement that calls it.  Unlike
+-- there, the search runs while nothing else has the dataset open.  That is read
+-- first, to lock its partitions: TRUNCATE takes away even what a snapshot sees.
+CREATE FUNCTION search_and_compare(dataset regclass, usable text, search text, plain text,
+	OUT answer json, OUT truth json, OUT bad bigint) STABLE LANGUAGE plpgsql AS $$
+DECLARE
+	there_is_a_query boolean;
+BEGIN
+	EXECUTE format('SELECT FROM %s LIMIT 0', dataset);
+	EXECUTE usable INTO there_is_a_query;
+	IF there_is_a_query THEN
+		EXECUTE search INTO answer;
+		EXECUTE plain INTO truth, bad;
+	END IF;
+END $$;
+
 -- A search in a trigger of the statement that writes (R1): it must see what
 -- plain SQL sees there.
 CREATE FUNCTION compare_in_trigger() RETURNS trigger LANGUAGE plpgsql AS $$

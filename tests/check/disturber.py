@@ -5,12 +5,15 @@ import random
 import signal
 import threading
 
+import psycopg2
+
 
 class Disturber(threading.Thread):
-    def __init__(self, seed, server, sessions, journal, fail, stop):
+    def __init__(self, seed, server, functions, sessions, journal, fail, stop):
         super().__init__(daemon=True)
         self.rng = random.Random(f"{seed} disturber")
         self.server = server
+        self.functions = functions
         self.sessions = sessions
         self.journal = journal
         self.fail = fail
@@ -72,7 +75,20 @@ class Disturber(threading.Thread):
         self.server.kill_postmaster()
         return True
 
-    CHOICES = {remove_files: 6, remove_a_file: 6, damage_a_file: 4, terminate_a_session: 4,
+    def sweep(self):
+        """Beside builds and syncs that are not committed yet."""
+        if "sweep" not in self.functions:
+            return False
+        connection = self.server.connect("postgres")
+        try:
+            connection.cursor().execute("SET lock_timeout = '3s'; SELECT count(*) FROM brain.sweep()")
+        except psycopg2.Error as error:
+            if error.pgcode not in ("55P03", "40P01", "40001"):
+                raise
+        connection.close()
+        return True
+
+    CHOICES = {sweep: 3, remove_files: 6, remove_a_file: 6, damage_a_file: 4, terminate_a_session: 4,
                kill_a_session: 1, restart: 0.3, kill_postmaster: 0.3}
 
     def run(self):

@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 
-from datasets import DATASETS, TABLES, compute
+from datasets import DATASETS, TABLES, compute, values
 from disturber import Disturber
 from journal import Journal
+from plans import Compare, Plan, Sync, add_to_index
+from searches import random_search
 from server import Server
-from session import Session
+from session import Failure, Session
 
 MUTATIONS = ["R1", "R2", "R3", "R4", "R5", "R6", "R7"]
 
@@ -104,9 +106,13 @@ class Run:
         connection.close()
         owner = self.server.connect("owner")
         self.execute(owner, TABLES)
+        rng = random.Random(f"{self.options.seed} rows")
         for dataset in DATASETS:
+            self.execute(owner, f"INSERT INTO {dataset.name} VALUES {values(rng, dataset, range(dataset.ids))}")
             for run in dataset.runs:
                 self.execute(owner, compute(dataset, run))
+                if run.stored:
+                    self.execute(owner, add_to_index(rng, dataset, run, range(dataset.ids)).sql)
         owner.close()
         return functions
 
@@ -125,7 +131,7 @@ class Run:
                     for number in range(1, self.options.sessions + 1)]
         threads = list(sessions)
         if self.options.disturb:
-            threads.append(Disturber(self.options.seed, self.server, sessions, self.journal, self.fail, self.stop))
+            threads.append(Disturber(self.options.seed, self.server, functions, sessions, self.journal, self.fail, self.stop))
         for thread in threads:
             thread.start()
         self.watch(sessions)
@@ -153,8 +159,44 @@ class Run:
         """Now that all is quiet: what is right to the end."""
         if self.server.crashes():
             self.fail("a server process crashed: " + self.server.crashes()[0])
+        self.search_once_more(functions)
+        if "sync" in functions:
+            self.check_leftovers()
         if "last_search" in functions and not self.mutation and self.journal.matrix_share() <= 0.5:
             self.fail(f"only {self.journal.matrix_share():.0%} of the searches used the matrix")
+
+    def search_once_more(self, functions):
+        """Each run, before and after a sync: what was lost on the way shows."""
+        rng = random.Random(f"{self.options.seed} closing")
+        session = Session(0, self.options.seed, self.server, functions, self.journal, self.fail, threading.Event())
+        session.connect()
+        session.execute("SELECT attach_parts_b()")
+        for sync in ([], [Sync("SELECT action FROM brain.sync()")]):
+            session.plan = Plan("closing check", sync if "sync" in functions else [])
+            session.plan.steps += [Compare(random_search(rng, dataset, run))
+                                   for dataset in DATASETS for run in dataset.runs for _ in range(10)]
+            try:
+                for session.step in session.plan.steps:
+                    session.perform(session.step)
+            except Failure as failure:
+                self.fail(f"{failure.kind}: {failure}", session, 0, failure)
+                return
+            except Exception as error:
+                self.fail(f"unexpected: {error!r}", session, 0)
+                return
+
+    def check_leftovers(self):
+        """Nothing is left in the log, and no file that belongs to nothing."""
+        connection = self.server.connect("postgres")
+        self.execute(connection, "SELECT * FROM brain.sweep()")
+        left = self.execute(connection, "SELECT * FROM brain.sync_status WHERE changes > 0 OR NOT in_use")
+        if left:
+            self.fail(f"after a sync: {left}")
+        known = {uuid for (files,) in self.execute(connection, "SELECT files::text[] FROM brain._bases") for uuid in files}
+        for path in self.server.matrix_files():
+            if not any(uuid in path for uuid in known):
+                self.fail(f"this file belongs to nothing: {path}")
+        connection.close()
 
 
 def mutations(options, folder):

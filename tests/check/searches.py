@@ -1,8 +1,9 @@
 """One search, and the plain SQL that says what it should have answered.
 
-Both are parts of one statement, so they see the same snapshot.  The SQL adds
-up in the order in which src/exact/distance.c does (eight lanes), in double, so
-that distances and scores have to be equal bit for bit, and ids with them.
+Both see the same snapshot: they are parts of one statement, or are carried out
+by a STABLE function (datasets.py), one after the other.  The SQL adds up in the
+order in which src/exact/distance.c does (eight lanes), in double, so that
+distances and scores have to be equal bit for bit, and ids with them.
 """
 
 from dataclasses import dataclass
@@ -23,22 +24,34 @@ class Search:
     max_distance: float  # None: no limit
     filter: str          # None: none
     whole_rows: bool     # similar_samples
-    insert_first: str    # a statement that writes, as a part of the same; or None
+    by_function: bool    # else in one statement
+    insert_first: str = None  # a statement that writes, as a part of the same
 
     def sql(self):
         """The statement.  Its row: what the search answered, what it should
         have, both as JSON arrays of [id, distance, score], and how many rows
-        it should have left out."""
-        parts = [("samples", self.samples()), ("query", self.query()), ("answer", self.answer()),
-                 ("scored", self.scored()), ("truth", self.truth())]
+        it should have left out; that is NULL when there was nothing to search for."""
+        wanted = [("samples", self.samples()), ("query", self.query())]
+        truth = [("scored", self.scored()), ("truth", self.truth())]
+        if self.by_function:
+            usable = self.with_list(wanted) + "SELECT count(*) > 0 FROM query"
+            search = self.with_list([("answer", self.answer())]) + "SELECT " + self.ANSWER
+            plain = self.with_list(wanted + truth) + f"SELECT {self.TRUTH}, {self.BAD}"
+            return (f"SELECT * FROM search_and_compare('{self.dataset.name}',\n$usable${usable}$usable$,\n$search${search}$search$,\n"
+                    f"$plain${plain}$plain$)")
+        parts = wanted + [("answer", self.answer())] + truth
         if self.insert_first:
             parts.insert(0, ("inserted", self.insert_first))
-        with_list = ",\n".join(f"{name} AS {'' if name == 'inserted' else 'MATERIALIZED '}(\n{text})"
-                               for name, text in parts)
-        return f"""WITH {with_list}
-SELECT (SELECT json_agg(json_build_array(sample_id, distance, score) ORDER BY rank) FROM answer),
-	(SELECT json_agg(json_build_array(id, distance, score) ORDER BY rank) FROM truth),
-	(SELECT count(*) FROM samples WHERE state = 'bad')"""
+        return self.with_list(parts) + f"SELECT {self.ANSWER},\n	{self.TRUTH},\n	{self.BAD}"
+
+    ANSWER = "(SELECT json_agg(json_build_array(sample_id, distance, score) ORDER BY rank) FROM answer)"
+    TRUTH = "(SELECT json_agg(json_build_array(id, distance, score) ORDER BY rank) FROM truth)"
+    BAD = "(SELECT count(*) FROM samples WHERE state = 'bad' AND EXISTS (SELECT FROM query))"
+
+    @staticmethod
+    def with_list(parts):
+        return "WITH " + ",\n".join(f"{name} AS {'' if name == 'inserted' else 'MATERIALIZED '}(\n{text})"
+                                    for name, text in parts) + "\n"
 
     def __str__(self):
         """For people: without the plain SQL."""
@@ -56,7 +69,9 @@ SELECT (SELECT json_agg(json_build_array(sample_id, distance, score) ORDER BY ra
         if self.filter:
             arguments.append(f"filter => $filter${self.filter}$filter$")
         source = ""
-        if self.queries is None:
+        if self.queries is None and self.by_function:
+            query = f"{self.dataset.id_of(self.query_id)}::{self.dataset.id_type}"
+        elif self.queries is None:
             query = "wanted.id"
             source = f"""(SELECT samples.id::{self.dataset.id_type} FROM samples
 	  WHERE samples.id = {self.dataset.id_of(self.query_id)}::text AND state = 'ok') AS wanted (id),
@@ -162,21 +177,15 @@ class Neighbors(Search):
         return f"""	SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY query_id ORDER BY distance, id COLLATE "C") AS rank
 	  FROM scored{limit}) AS ranked WHERE rank <= {self.k}"""
 
-    def sql(self):
-        with_list = ",\n".join(f"{name} AS MATERIALIZED (\n{text})" for name, text in (
-            ("samples", self.samples()), ("query", self.query()), ("answer", self.answer()),
-            ("scored", self.scored()), ("truth", self.truth())))
-        return f"""WITH {with_list}
-SELECT (SELECT json_agg(json_build_array(sample_id, rank, neighbor_id, distance, score)
-		ORDER BY sample_id COLLATE "C", rank) FROM answer),
-	(SELECT json_agg(json_build_array(query_id, rank, id, distance, score)
-		ORDER BY query_id COLLATE "C", rank) FROM truth),
-	(SELECT count(*) FROM samples WHERE state = 'bad')"""
+    ANSWER = """(SELECT json_agg(json_build_array(sample_id, rank, neighbor_id, distance, score)
+		ORDER BY sample_id COLLATE "C", rank) FROM answer)"""
+    TRUTH = """(SELECT json_agg(json_build_array(query_id, rank, id, distance, score)
+		ORDER BY query_id COLLATE "C", rank) FROM truth)"""
 
 
 def random_neighbors(rng, dataset, run):
     return Neighbors(dataset, run, None, None, rng.choice([1, 3, 10]), False, None,
-                     round(rng.uniform(-1, 4), 2) if rng.random() < 0.3 else None, None, False, None)
+                     round(rng.uniform(-1, 4), 2) if rng.random() < 0.3 else None, None, False, rng.random() < 0.5)
 
 
 def random_search(rng, dataset=None, run=None, datasets=None):
@@ -197,7 +206,7 @@ def random_search(rng, dataset=None, run=None, datasets=None):
         rng.random() < 0.1, aggregation, round(rng.uniform(-1, 4), 2) if rng.random() < 0.15 else None,
         rng.choice(["tag = 1", "tag <> 0 AND note = 'x'", "tag IN (SELECT generate_series(0, 1))"])
         if rng.random() < 0.2 else None,
-        rng.random() < 0.15, None)
+        rng.random() < 0.15, rng.random() < 0.6)
 
 
 def difference(answer, truth):

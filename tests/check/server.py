@@ -15,6 +15,7 @@ fsync = off                      # the machine stays up; crashes of processes lo
 max_connections = 40
 max_prepared_transactions = 20
 shared_buffers = 64MB
+wal_writer_delay = 2s            # so that a crash loses what synchronous_commit = off left
 autovacuum_naptime = 1s
 deadlock_timeout = 50ms
 restart_after_crash = on
