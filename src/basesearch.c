@@ -17,10 +17,12 @@
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -232,6 +234,25 @@ FindBase(BaseSearch *bs, const BaseRow *row, uint64 fingerprint)
 }
 
 /*
+ * May the caller read what a query on the dataset would? Else that query says
+ * what he lacks.
+ */
+static bool
+MayReadDataset(const Search *search)
+{
+	Oid			namespace = RelationGetNamespace(search->rel);
+
+#if PG_VERSION_NUM >= 160000
+	if (object_aclcheck(NamespaceRelationId, namespace, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		return false;
+#else
+	if (pg_namespace_aclcheck(namespace, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		return false;
+#endif
+	return MaySearchRun(search->run, search->rel);
+}
+
+/*
  * Find out what the search can be answered from; bs->reason says why not from a
  * base.
  */
@@ -268,7 +289,7 @@ FindBaseAndChanges(BaseSearch *bs)
 		bs->reason = _("the base was made by this transaction, under a later snapshot");
 	else if (row && row->reason)
 		bs->reason = row->reason;
-	else if (!MaySearchRun(search->run, search->rel))
+	else if (!MayReadDataset(search))
 		bs->reason = _("a privilege is missing");
 	if (bs->reason)
 		return;
@@ -282,8 +303,8 @@ FindBaseAndChanges(BaseSearch *bs)
 	bs->base = FindBase(bs, row, tracking->fingerprint);
 	if (bs->base == NULL)
 		bs->reason = _("the base is missing, or not for this snapshot");
-	else if (bs->base->dim != search->query.dim && bs->base->n_live + bs->base->n_bad > 0)
-		bs->reason = _("the base has other dimensions");
+	else if (bs->changes->n_ids > 0)
+		bs->changed_ids = CreateIdSet(bs->changes->ids, bs->changes->n_ids);
 }
 
 /* ---------- the changed ids ---------- */
@@ -614,9 +635,80 @@ FindWholeBase(Search *search)
 
 	if (RowsAreRestricted(search))
 		return NULL;
-	search->query.dim = search->run->dimensions;
 	FindBaseAndChanges(&bs);
 	return bs.reason || bs.changes->n_ids > 0 || bs.base->n_bad > 0 ? NULL : bs.base;
+}
+
+/*
+ * Find out what a search can be answered from, before anything else is read.
+ */
+void
+FindSearchBase(Search *search)
+{
+	search->from_base = palloc0(sizeof(BaseSearch));
+	search->from_base->search = search;
+	FindBaseAndChanges(search->from_base);
+}
+
+typedef struct VectorCopy
+{
+	BaseSearch *bs;
+	int			n;
+	char	  **ids;
+	float	   *vectors;		/* n x base->dim */
+	bool		complete;
+} VectorCopy;
+
+static void
+CopyVectors(void *arg)
+{
+	VectorCopy *copy = arg;
+	const Base *base = copy->bs->base;
+	const uint64 *dead = DeadRows(base);
+
+	for (int i = 0; i < copy->n; i++)
+	{
+		int64		row = FindRow(base, copy->ids[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row < 0 || ((dead[row / 64] >> (row % 64)) & 1))
+			return;
+		memcpy(copy->vectors + (Size) i * base->dim, VectorOfRow(base, row), sizeof(float) * base->dim);
+	}
+	copy->complete = true;
+}
+
+/*
+ * The vectors of the samples that are the query, from the base: the dataset has
+ * the same, since none of them has changed. False when one of them is not there,
+ * or is not the caller's to see.
+ */
+bool
+VectorsFromBase(Search *search, const SimilarityQuery *given)
+{
+	BaseSearch *bs = search->from_base;
+	VectorCopy	copy = {.bs = bs, .n = given->n};
+
+	if (bs->reason || bs->base->dim == 0 || RowsAreRestricted(search))
+		return false;
+	copy.ids = palloc(sizeof(char *) * given->n);
+	for (int i = 0; i < given->n; i++)
+	{
+		copy.ids[i] = SampleId(&search->dataset->key, given->ids[i]);
+		if (IsChanged(bs, copy.ids[i]))
+			return false;
+	}
+	copy.vectors = MemoryContextAllocHuge(CurrentMemoryContext,
+										  mul_size(sizeof(float) * bs->base->dim, given->n));
+	if (!WithMapping(bs->base, CopyVectors, &copy))
+		bs->reason = _("the matrix file is damaged");
+	if (!copy.complete)
+		return false;
+	search->query.dim = bs->base->dim;
+	search->query.vectors = copy.vectors;
+	if (given->n == 1)
+		search->query_id = copy.ids[0];
+	return true;
 }
 
 /*
@@ -626,27 +718,25 @@ FindWholeBase(Search *search)
 bool
 SearchBase(Search *search)
 {
-	BaseSearch	bs = {.search = search};
-	bool		answered;
+	BaseSearch *bs = search->from_base;
+	bool		answered = false;
 
-	FindBaseAndChanges(&bs);
-	if (bs.reason)
+	if (bs->reason == NULL && bs->base->dim != search->query.dim &&
+		bs->base->n_live + bs->base->n_bad > 0)
+		bs->reason = _("the base has other dimensions");
+	if (bs->reason == NULL)
 	{
-		NoteSearch(&bs);
-		return false;
+		answered = RowsAreRestricted(search) ? AnswerQualified(bs) : AnswerPlain(bs);
+		if (!answered && bs->reason == NULL)
+			bs->reason = _("the matrix file is damaged");
 	}
-	if (bs.changes->n_ids > 0)
-		bs.changed_ids = CreateIdSet(bs.changes->ids, bs.changes->n_ids);
-	answered = RowsAreRestricted(search) ? AnswerQualified(&bs) : AnswerPlain(&bs);
 	if (!answered)
 	{
-		if (bs.reason == NULL)
-			bs.reason = _("the matrix file is damaged");
 		/* begin anew */
 		InitNearest(&search->nearest, search->arguments.k, search->arguments.reverse);
 		search->reader.left_out = 0;
 	}
-	NoteSearch(&bs);
+	NoteSearch(bs);
 	return answered;
 }
 

@@ -363,7 +363,10 @@ PrepareQuery(Search *search, const SimilarityQuery *given)
 	query->screening = screening;
 	query->n = given->n;
 	if (given->is_ids)
-		FetchQueryVectors(search, given);
+	{
+		if (!VectorsFromBase(search, given))
+			FetchQueryVectors(search, given);
+	}
 	else
 	{
 		query->vectors = given->vectors.values;
@@ -478,6 +481,7 @@ RunSearch(Search *search, Oid relid, Oid type, Datum value)
 
 	BeginSearch(search, relid, type, value, &query);
 	OpenIndexReader(&search->reader, search->run, search->dataset);
+	FindSearchBase(search);
 	PrepareQuery(search, &query);
 	InitNearest(&search->nearest, search->arguments.k, search->arguments.reverse);
 	scan.targets = search->reader.targets;

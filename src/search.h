@@ -35,6 +35,8 @@ typedef struct Search
 	ScanQuery	query;
 	char	   *query_id;		/* canonical, when it was one id */
 
+	struct BaseSearch *from_base;	/* what the base is asked */
+
 	Nearest		nearest;
 } Search;
 
@@ -42,7 +44,9 @@ typedef struct Search
 extern void OfferEntry(Search *search, IndexReader *reader, EntryState state);
 extern bool IsQuerySample(const Search *search, const char *id, double distance);
 
-/* in basesearch.c: */
+/* in basesearch.c */
+extern void FindSearchBase(Search *search);
+extern bool VectorsFromBase(Search *search, const SimilarityQuery *given);
 extern bool SearchBase(Search *search);
 extern Base *FindWholeBase(Search *search);
 extern int64 ChangesLimit(const BaseRow *row);
