@@ -50,6 +50,18 @@ typedef float QuarterLanes __attribute__((vector_size(LANES_OF_FLOAT)));
  */
 #define FLOAT_TINY 1e-36
 
+/*
+ * Built with -DBRAIN_MUTATE_BOUND=n, one error term is left out: tests/unit/run
+ * must notice. 1: of the row's quantisation, 2: outside the prefix, 3: of the
+ * query's quantisation and of sums, 4: of float32 sums, 5: of the products of
+ * all pairs.
+ */
+#ifdef BRAIN_MUTATE_BOUND
+#define Term(number, value) (BRAIN_MUTATE_BOUND == (number) ? 0.0 : (value))
+#else
+#define Term(number, value) (value)
+#endif
+
 /* palloc() for Lanes */
 static inline void *
 AllocAligned(Size size)

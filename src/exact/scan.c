@@ -75,16 +75,6 @@ typedef struct Scan
 	int64		kept[STAGE_FLOAT];
 } Scan;
 
-/* until matrix.c is there */
-__attribute__((weak)) void
-RequireIntact(const MatrixPart *part, MatrixSection section, int64 first, int64 count)
-{
-	(void) part;
-	(void) section;
-	(void) first;
-	(void) count;
-}
-
 /* ---------- rows computed in double ---------- */
 
 static void
@@ -559,6 +549,12 @@ CheapestStage(Scan *scan, const MatrixPart *part, int64 first, int64 last)
 	return by_int8 < float_bytes ? STAGE_INT8 : STAGE_FLOAT;
 }
 
+static Stage
+FirstStage(const MatrixPart *part)
+{
+	return part->m > 0 ? STAGE_PREFIX : STAGE_INT8;
+}
+
 /*
  * The way for the first superblock, when nothing is known of where the k-th
  * best will be: as it went in earlier searches.
@@ -572,16 +568,20 @@ RememberedStage(const MatrixPart *part)
 		return STAGE_FLOAT;
 	if (memory && memory->searches > 0 && memory->prefix_kept > 0.5)
 		return STAGE_INT8;
-	return part->m > 0 ? STAGE_PREFIX : STAGE_INT8;
+	return FirstStage(part);
 }
 
+/*
+ * Will the first way do for all? Else the first superblock is small, and what
+ * gets through decides for the others.
+ */
 static bool
 ScreensWorked(const MatrixPart *part)
 {
 	const ScanMemory *memory = part->memory;
 
 	return memory && memory->searches > 0 && memory->int8_kept < 0.05 &&
-		(RememberedStage(part) != STAGE_PREFIX || memory->prefix_kept < 0.25);
+		(part->m == 0 || memory->prefix_kept < 0.25);
 }
 
 /*
@@ -594,7 +594,8 @@ Remember(const Scan *scan, const MatrixPart *part)
 	double		prefix_kept = (double) scan->kept[STAGE_PREFIX] / Max(1, scan->screened);
 	double		int8_kept = (double) scan->kept[STAGE_INT8] / Max(1, scan->screened);
 
-	if (memory == NULL)
+	/* several query vectors are another matter */
+	if (memory == NULL || scan->batch)
 		return;
 	if (memory->searches == 0)
 	{
@@ -613,13 +614,13 @@ static void
 ScanScreened(Scan *scan, const MatrixPart *part)
 {
 	int64		size = Max(FIRST_SUPERBLOCK, 16 * scan->query->k);
-	Stage		stage = RememberedStage(part);
+	Stage		stage = scan->batch ? FirstStage(part) : RememberedStage(part);
 
 	if (part->m > 0 && scan->batch)
 		PrepareBatchPrefix(scan->batch, part);
 	else if (part->m > 0)
 		PreparePrefix(&scan->target, part);
-	if (ScreensWorked(part))
+	if (scan->batch == NULL && ScreensWorked(part))
 		size = MAX_SUPERBLOCK;
 	scan->kept[STAGE_PREFIX] = scan->kept[STAGE_INT8] = scan->screened = 0;
 	for (int64 first = 0; first < part->n;)

@@ -30,17 +30,6 @@
 #define MAX_CODE 127			/* of rows; those of queries depend on dim */
 
 /*
- * Built with -DBRAIN_MUTATE_BOUND=n, one error term is left out: the tests must
- * notice. 1: of the row's quantisation, 2: outside the prefix, 3: of the
- * query's quantisation and of sums, 4: of float32 sums.
- */
-#ifdef BRAIN_MUTATE_BOUND
-#define Term(number, value) (BRAIN_MUTATE_BOUND == (number) ? 0.0 : (value))
-#else
-#define Term(number, value) (value)
-#endif
-
-/*
  * Coefficients of an error are multiplied by this: the error's own evaluation
  * takes at most ten roundings, and norms are stored rounded (12 u < 1e-6).
  */

@@ -293,6 +293,126 @@ CheckSearches(Kind kind, MatrixPart *parts, int n_parts, int64 n, const float *q
 		}
 }
 
+/* ---------- all pairs ---------- */
+
+typedef struct Pairs
+{
+	Kind		kind;
+	const MatrixPart *parts;
+	int			n_parts;
+	int			k;
+	double		max_distance;
+	int64		emitted;
+	int64		last;
+} Pairs;
+
+/* An order of ids that is not the rows'. */
+static int
+CompareIds(int64 a, int64 b, void *arg)
+{
+	uint32		x = (uint32) a * 2654435761u;
+	uint32		y = (uint32) b * 2654435761u;
+
+	(void) arg;
+	return (x > y) - (x < y);
+}
+
+static int
+CompareNeighbors(const void *a, const void *b)
+{
+	const MatrixNeighbor *x = a;
+	const MatrixNeighbor *y = b;
+
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	return CompareIds(x->row, y->row, NULL);
+}
+
+static const float *
+LiveVector(const Pairs *pairs, int64 number)
+{
+	for (int p = 0; p < pairs->n_parts; p++)
+	{
+		const MatrixPart *part = &pairs->parts[p];
+		int64		row = number - part->first;
+
+		if (row < 0 || row >= part->n)
+			continue;
+		return part->dead && (part->dead[row / 64] >> (row % 64) & 1) ? NULL :
+			part->rows + row * part->stride;
+	}
+	return NULL;
+}
+
+static int64
+RowsOfParts(const MatrixPart *parts, int n_parts)
+{
+	return parts[n_parts - 1].first + parts[n_parts - 1].n;
+}
+
+static void
+CheckNeighbors(int64 row, const MatrixNeighbor *neighbors, int n, void *arg)
+{
+	Pairs	   *pairs = arg;
+	const MatrixPart *part = pairs->parts;
+	int64		rows = RowsOfParts(pairs->parts, pairs->n_parts);
+	MatrixNeighbor *truth = malloc(sizeof(MatrixNeighbor) * (rows + 1));
+	const float *vector = LiveVector(pairs, row);
+	int			expected = 0;
+	char		detail[200];
+
+	checks++;
+	if (vector == NULL || row <= pairs->last)
+		Fail("neighbors", pairs->kind, part, "a dead row, or rows out of order");
+	for (int64 i = 0; i < rows && vector; i++)
+	{
+		const float *other = LiveVector(pairs, i);
+		MatrixNeighbor *t = &truth[expected];
+
+		if (other == NULL || i == row)
+			continue;
+		t->row = i;
+		t->score = Score(part->metric, vector, SquaredNorm(vector, part->dim), other,
+						 SquaredNorm(other, part->dim), part->dim);
+		t->distance = DistanceOfScore(part->metric, t->score);
+		expected += t->distance <= pairs->max_distance;
+	}
+	qsort(truth, expected, sizeof(MatrixNeighbor), CompareNeighbors);
+	expected = Min(expected, pairs->k);
+	if (n != expected)
+	{
+		snprintf(detail, sizeof detail, "k = %d, row %ld: %d for %d", pairs->k, (long) row, n, expected);
+		Fail("neighbors", pairs->kind, part, detail);
+	}
+	for (int i = 0; i < Min(n, expected); i++)
+		if (neighbors[i].row != truth[i].row || neighbors[i].distance != truth[i].distance ||
+			neighbors[i].score != truth[i].score)
+		{
+			snprintf(detail, sizeof detail, "k = %d, row %ld, rank %d: %ld at %.17g for %ld at %.17g",
+					 pairs->k, (long) row, i, (long) neighbors[i].row, neighbors[i].distance,
+					 (long) truth[i].row, truth[i].distance);
+			Fail("neighbors", pairs->kind, part, detail);
+			break;
+		}
+	pairs->emitted++;
+	pairs->last = row;
+	free(truth);
+}
+
+static void
+CheckAllPairs(Kind kind, const MatrixPart *parts, int n_parts, int k, double max_distance)
+{
+	Pairs		pairs = {kind, parts, n_parts, k, max_distance, 0, -1};
+	int64		live = 0;
+
+	for (int64 i = 0; i < RowsOfParts(parts, n_parts); i++)
+		live += LiveVector(&pairs, i) != NULL;
+	AllNeighbors(parts, n_parts, parts->metric, k, max_distance, Below(2) ? 1 << 20 : 1 << 25,
+				 CompareIds, CheckNeighbors, &pairs);
+	if (pairs.emitted != live)
+		Fail("neighbors", kind, parts, "not each row once");
+}
+
 /*
  * One matrix: bounds, and searches in it whole and in parts.
  */
@@ -346,6 +466,22 @@ CheckMatrix(Kind kind, Metric metric, int64 n, int dim, int m)
 		CheckSearches(kind, parts, n_parts, n, queries + (Size) i * dim, 1, AGGREGATE_MEAN);
 	CheckSearches(kind, parts, n_parts, n, queries, 2 + Below(N_QUERIES - 1),
 				  AGGREGATE_POST_MEAN + Below(3));
+	if (n > 0 && n < 1500)
+	{
+		MatrixPart *part = &parts[Below(n_parts)];
+		double		max_distance = INFINITY;
+		double		score;
+
+		if (Below(2) && part->n > 1)
+		{
+			score = Score(metric, part->rows, SquaredNorm(part->rows, dim), part->rows + stride,
+						  SquaredNorm(part->rows + stride, dim), dim);
+			max_distance = DistanceOfScore(metric, score);
+		}
+		CheckAllPairs(kind, parts, n_parts, 1 + Below(12), max_distance);
+		if (n < 300)
+			CheckAllPairs(kind, parts, n_parts, (int) n, max_distance);
+	}
 	/* enough for a matrix product */
 	if (n < 2000)
 	{

@@ -113,6 +113,63 @@ Measure(const char *name, const MatrixPart *part, ScanQuery *query, const float 
 		   (long) counts.float32_rows / n_queries, (long) counts.exact_rows / n_queries);
 }
 
+static int
+CompareRows(int64 a, int64 b, void *arg)
+{
+	(void) arg;
+	return (a > b) - (a < b);
+}
+
+static void
+CountNeighbors(int64 row, const MatrixNeighbor *neighbors, int n, void *arg)
+{
+	(void) row;
+	(void) neighbors;
+	*(int64 *) arg += n;
+}
+
+/*
+ * All pairs, and many query vectors, beside the peak of sgemm.
+ */
+static void
+MeasureProducts(const MatrixPart *part, ScanQuery *query, const float *queries)
+{
+	static const int several[] = {8, 64, 1000};
+	int			size = 1024;
+	float	   *a = AllocPages(sizeof(float) * size * part->stride);
+	float	   *c = AllocPages(sizeof(float) * size * size);
+	double		begin;
+	double		best = 1e9;
+	double		flops = 2.0 * part->n * part->dim;
+	int64		count = 0;
+
+	memcpy(a, part->rows, sizeof(float) * size * part->stride);
+	for (int i = 0; i < 20; i++)
+	{
+		begin = Milliseconds();
+		MultiplyTransposed(size, size, part->dim, a, part->stride, a, part->stride, c, size);
+		best = Min(best, Milliseconds() - begin);
+	}
+	best = 2.0 * size * size * part->dim / best;
+	printf("products %.1f GFLOP/s\n", best / 1e6);
+	for (int aggregation = AGGREGATE_POST_MEAN; aggregation <= AGGREGATE_POST_MAX; aggregation++)
+		for (int i = 0; i < 3; i++)
+		{
+			char		name[100];
+
+			query->n = several[i];
+			query->aggregation = aggregation;
+			snprintf(name, sizeof name, "%d queries, aggregation %d", query->n, aggregation);
+			Measure(name, part, query, queries, i == 0 ? 9 : 1, flops / best);
+		}
+	if (part->n > 30000)
+		return;
+	begin = Milliseconds();
+	AllNeighbors(part, 1, part->metric, K, INFINITY, 32 << 20, CompareRows, CountNeighbors, &count);
+	begin = Milliseconds() - begin;
+	printf("neighbors: %.0f ms, %.2f of the peak\n", begin, flops * part->n / best / begin);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -123,7 +180,7 @@ main(int argc, char **argv)
 	int			n_queries = argc > 5 ? atoi(argv[5]) : 50;
 	int			stride = MatrixStride(dim);
 	float	   *rows = AllocPages(sizeof(float) * n * stride);
-	float	   *queries = malloc(sizeof(float) * 1000 * dim);
+	float	   *queries = malloc(sizeof(float) * 9000 * dim);
 	MatrixPart	part;
 	ScanMemory	memory = {0};
 	ScanQuery	query = {.metric = metric, .n = 1, .dim = dim, .k = K, .max_distance = INFINITY};
@@ -140,7 +197,7 @@ main(int argc, char **argv)
 	}
 	else
 		FillRows(kind, metric, n, dim, rows);
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 9000; i++)
 		memcpy(queries + (Size) i * dim, rows + (int64) ((i * 2654435761u) % (unsigned) n) * stride,
 			   sizeof(float) * dim);
 	begin = Milliseconds();
@@ -165,6 +222,8 @@ main(int argc, char **argv)
 	query.k = 100;
 	Measure("screens, k = 100", &part, &query, queries, n_queries, sum);
 	query.k = K;
+	MeasureProducts(&part, &query, queries);
+	query.n = 1;
 	part.m = 0;
 	memory.searches = 0;
 	Measure("int8 only", &part, &query, queries, n_queries, sum);
