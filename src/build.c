@@ -14,6 +14,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
@@ -30,6 +31,7 @@
 #include "build.h"
 #include "changes.h"
 #include "filter.h"
+#include "sweep.h"
 #include "testing.h"
 
 pg_uuid_t *
@@ -141,6 +143,7 @@ TrackForBuild(BaseBuild *build, Relation rel)
 		build->reason = pstrdup(MatrixFailure(build->writer));
 	if (build->seen)
 		build->made_triggers = EnsureTriggers(build->run, rel, &build->fingerprint);
+	(void) FaultPoint("triggers");
 }
 
 /* ---------- what the snapshot had not seen ---------- */
@@ -253,6 +256,7 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 		return NULL;
 	if (build->writer && build->reason == NULL && build->made_triggers)
 		LogMissed(build, rel, dataset);
+	(void) FaultPoint("missed");
 	row->run_id = build->run->id;
 	row->generation = build->generation;
 	row->synced = GetCurrentTimestamp();
@@ -263,6 +267,7 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 		row->rows = MatrixRows(build->writer);
 		row->size = MatrixSize(build->writer);
 		WriteBaseRow(row);
+		(void) FaultPoint("build_row");
 		if (!PublishMatrix(build->writer, build->fingerprint))
 			build->reason = pstrdup(MatrixFailure(build->writer));
 	}
@@ -317,6 +322,22 @@ MayPublish(const Run *run, Relation rel, Dataset *dataset)
 		TriggersAreVisible(run, rel, GetActiveSnapshot());
 }
 
+/*
+ * Flush all WAL that there is. At the beginning of a page the insert position is
+ * behind the page's header, which is not there before its first record.
+ */
+static void
+FlushWal(void)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
+
 static bool
 WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t *generation)
 {
@@ -325,10 +346,11 @@ WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t 
 	bool		published;
 
 	build.writer = BeginMatrix(&run->id, generation, true, run->metric, NULL);
-	ReadForBuild(&build, rel, dataset);
+	if (MatrixFailure(build.writer) == NULL)
+		ReadForBuild(&build, rel, dataset);
 	/* what an asynchronous commit has not flushed may yet be lost */
 	if (!RecoveryInProgress())
-		XLogFlush(GetXLogInsertRecPtr());
+		FlushWal();
 	(void) FaultPoint("reader_before_publish");
 	published = FinishMatrix(build.writer, GetActiveSnapshot()) &&
 		PublishMatrix(build.writer, fingerprint);
@@ -358,5 +380,8 @@ BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *r
 		return false;
 	published = WriteForReaders(run, rel, dataset, row ? &row->generation : &none);
 	(void) LockRelease(&tag, ExclusiveLock, false);
+	/* on a standby nobody else does */
+	if (published)
+		SweepFiles(NULL);
 	return published;
 }

@@ -133,7 +133,11 @@ WriteSegment(Base *base, const Run *run, Relation rel, Dataset *dataset, Changes
 	int			dim = base->dim;
 
 	if (!WithMapping(base, StartSegment, &start))
+	{
+		if (start.writer)
+			AbandonMatrix(start.writer);
 		return NULL;
+	}
 	ReadChangedSamples(start.writer, run, rel, dataset, changes, dim);
 	if (FinishMatrix(start.writer, NULL))
 		return start.writer;
@@ -464,8 +468,10 @@ brain_sync(PG_FUNCTION_ARGS)
 		SyncDataset(rsinfo, rel, brain_key);
 		relation_close(rel, NoLock);
 	}
+	(void) FaultPoint("before_sweep");
 	SweepFiles(NULL);
 	SweepTriggers(NULL);
+	(void) FaultPoint("before_commit");
 	EndWrite();
 	return (Datum) 0;
 }

@@ -5,11 +5,13 @@
  * The vectors are written as they come, under a temporary name. When all are
  * there they are read back, block by block, for the screens' int8 copies, whose
  * rotation is found from a sample of them; then come the ids, which were spooled
- * meanwhile. All by pwrite(), never through a mapping: a full disk is an error
- * then, not a signal.
+ * meanwhile into a file without a name. All by pwrite(), never through a mapping:
+ * a full disk is an error then, not a signal.
  *
  * A file that cannot be written is no error either: what it would hold is in the
- * table. The writer remembers why, and does nothing from there on.
+ * table. The writer remembers why, and does nothing from there on. So none of
+ * PostgreSQL's own temporary files, which raise errors, when the disk or
+ * temp_file_limit is full: a search that makes a file would end by one.
  */
 #include "postgres.h"
 
@@ -18,12 +20,10 @@
 #include <unistd.h>
 
 #include "access/xact.h"
-#include "commands/tablespace.h"
 #include "common/file_perm.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
-#include "storage/buffile.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,6 +31,9 @@
 #include "exact/layout.h"
 #include "exact/matrix.h"
 #include "testing.h"
+
+/* The table of ids has two slots a row or more, and a uint32 numbers them. */
+#define MAX_ROWS (1 << 30)
 
 /* How many rows FindRotation() sees. */
 #define ROTATION_SAMPLE 5000
@@ -64,7 +67,10 @@ struct MatrixWriter
 
 	MatrixHeader header;
 	int			stride;
-	BufFile    *ids;			/* each with its zero byte */
+	int			ids_fd;			/* the ids, each with its zero byte; -1: none */
+	uint64		ids_length;		/* so far, with what is in the buffer */
+	Size		ids_used;		/* of the buffer */
+	char	   *ids_buffer;		/* MATRIX_CHECKED bytes */
 	float	   *row;			/* one, padded */
 	SectionWriter sections[N_SECTIONS];
 	MemoryContextCallback callback;
@@ -114,13 +120,13 @@ MatrixFailure(const MatrixWriter *writer)
 }
 
 static void
-WriteAt(MatrixWriter *writer, const void *data, Size length, uint64 offset)
+WriteTo(MatrixWriter *writer, int fd, const void *data, Size length, uint64 offset)
 {
 	const char *bytes = data;
 
 	while (length > 0 && writer->failure == NULL)
 	{
-		ssize_t		written = pwrite(writer->fd, bytes, length, (off_t) offset);
+		ssize_t		written = pwrite(fd, bytes, length, (off_t) offset);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -135,6 +141,12 @@ WriteAt(MatrixWriter *writer, const void *data, Size length, uint64 offset)
 		offset += written;
 		length -= written;
 	}
+}
+
+static void
+WriteAt(MatrixWriter *writer, const void *data, Size length, uint64 offset)
+{
+	WriteTo(writer, writer->fd, data, length, offset);
 }
 
 /* ---------- sections ---------- */
@@ -223,6 +235,19 @@ PutSection(MatrixWriter *writer, int number, uint64 offset, const void *data, Si
 
 /* ---------- rows ---------- */
 
+/*
+ * Create a file under the temporary name, over one that is there.
+ */
+static int
+OpenTemporary(MatrixWriter *writer)
+{
+	int			fd = OpenTransientFile(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+
+	if (fd < 0)
+		Fail(writer, NULL);
+	return fd;
+}
+
 static void
 CreateTemporary(MatrixWriter *writer)
 {
@@ -238,12 +263,13 @@ CreateTemporary(MatrixWriter *writer)
 		return;
 	}
 	writer->temporary = psprintf("%s.%d.tmp", writer->path, MyProcPid);
-	writer->fd = OpenTransientFile(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
-	if (writer->fd < 0)
-	{
+	writer->ids_fd = OpenTemporary(writer);
+	if (writer->ids_fd >= 0)
+		(void) unlink(writer->temporary);	/* it goes when it is closed */
+	if (writer->failure == NULL)
+		writer->fd = OpenTemporary(writer);
+	if (writer->failure)
 		writer->temporary = NULL;
-		Fail(writer, NULL);
-	}
 }
 
 /*
@@ -290,6 +316,8 @@ BeginMatrix(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader
 
 	writer->context = context;
 	writer->fd = -1;
+	writer->ids_fd = -1;
+	writer->ids_buffer = palloc(MATRIX_CHECKED);
 	writer->path = MatrixPath(run_id, generation, by_reader);
 	writer->callback.func = RemoveTemporary;
 	writer->callback.arg = writer;
@@ -304,11 +332,6 @@ BeginMatrix(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader
 		Fail(writer, _("brain.max_matrix_size is 0"));
 	else
 		CreateTemporary(writer);
-	if (writer->failure == NULL)
-	{
-		PrepareTempTablespaces();
-		writer->ids = BufFileCreateTemp(false);
-	}
 	BeginSection(writer, SECTION_ROWS, sizeof(MatrixHeader));
 	MemoryContextSwitchTo(old);
 	return writer;
@@ -333,16 +356,39 @@ BeginRows(MatrixWriter *writer, int dim)
 }
 
 static void
+FlushIds(MatrixWriter *writer)
+{
+	WriteTo(writer, writer->ids_fd, writer->ids_buffer, writer->ids_used,
+			writer->ids_length - writer->ids_used);
+	writer->ids_used = 0;
+}
+
+static void
+SpoolId(MatrixWriter *writer, const char *id)
+{
+	Size		length = strlen(id) + 1;
+
+	while (length > 0)
+	{
+		Size		part = Min(length, MATRIX_CHECKED - writer->ids_used);
+
+		memcpy(writer->ids_buffer + writer->ids_used, id, part);
+		writer->ids_used += part;
+		writer->ids_length += part;
+		id += part;
+		length -= part;
+		if (writer->ids_used == MATRIX_CHECKED)
+			FlushIds(writer);
+	}
+}
+
+static void
 AddRow(MatrixWriter *writer, const char *id)
 {
-	MemoryContext old;
-
 	if (writer->failure)
 		return;
 	Put(writer, SECTION_ROWS, writer->row, sizeof(float) * writer->stride);
-	old = MemoryContextSwitchTo(writer->context);
-	BufFileWrite(writer->ids, unconstify(char *, id), strlen(id) + 1);
-	MemoryContextSwitchTo(old);
+	SpoolId(writer, id);
 	writer->header.n++;
 	if (FaultPoint("row"))
 	{
@@ -488,6 +534,7 @@ AbsorbSegments(MatrixWriter *writer, const Base *base)
 			AddBadMatrixRow(writer, IdOfRow(base, bad.row), bad.failure, bad.dim);
 	}
 	writer->n_bad = n_bad;
+	(void) FaultPoint("absorbed");
 	/* the numbers from here on are given out anew */
 	memset(writer->dead + writer->header.n_previous / 64, 0,
 		   sizeof(uint64) * (writer->n_dead_words - writer->header.n_previous / 64));
@@ -502,21 +549,20 @@ MatrixRows(const MatrixWriter *writer)
 /* ---------- the rest of the file ---------- */
 
 static bool
-ReadRows(MatrixWriter *writer, int64 first, int n, float *rows)
+ReadFrom(MatrixWriter *writer, int fd, void *data, Size length, uint64 offset)
 {
-	Size		length = sizeof(float) * writer->stride * n;
-	uint64		offset = writer->sections[SECTION_ROWS].offset +
-		sizeof(float) * writer->stride * (uint64) first;
-	char	   *to = (char *) rows;
+	char	   *to = data;
 
 	while (length > 0)
 	{
-		ssize_t		got = pread(writer->fd, to, length, (off_t) offset);
+		ssize_t		got = pread(fd, to, length, (off_t) offset);
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 		{
+			if (got == 0)
+				errno = EIO;	/* what was written is not there */
 			Fail(writer, NULL);
 			return false;
 		}
@@ -525,6 +571,15 @@ ReadRows(MatrixWriter *writer, int64 first, int n, float *rows)
 		length -= got;
 	}
 	return true;
+}
+
+static bool
+ReadRows(MatrixWriter *writer, int64 first, int n, float *rows)
+{
+	Size		row_size = sizeof(float) * writer->stride;
+
+	return ReadFrom(writer, writer->fd, rows, row_size * n,
+					writer->sections[SECTION_ROWS].offset + row_size * (uint64) first);
 }
 
 /*
@@ -551,6 +606,7 @@ ChooseRotation(MatrixWriter *writer)
 	}
 	writer->rotation = palloc_extended(sizeof(float) * writer->stride *
 									   PrefixLimit(header->n, header->dim), MCXT_ALLOC_HUGE);
+	(void) FaultPoint("rotation");
 	FindRotation(header->metric, sample, n, header->dim, writer->rotation, &header->m,
 				 &header->rotation_error);
 	pfree(sample);
@@ -605,19 +661,19 @@ void
 ForEachWrittenId(MatrixWriter *writer, void (*function) (const char *id, void *arg), void *arg)
 {
 	StringInfoData id;
-	char	   *chunk;
-	size_t		got;
+	char	   *chunk = palloc(MATRIX_CHECKED);
 
-	if (writer->failure)
-		return;
 	initStringInfo(&id);
-	chunk = palloc(BLCKSZ);
-	if (BufFileSeek(writer->ids, 0, 0, SEEK_SET) != 0)
-		elog(ERROR, "could not rewind the ids of a matrix");
-	while ((got = BufFileRead(writer->ids, chunk, BLCKSZ)) > 0)
+	if (writer->failure == NULL)
+		FlushIds(writer);
+	for (uint64 offset = 0; offset < writer->ids_length; offset += MATRIX_CHECKED)
 	{
+		Size		length = Min(MATRIX_CHECKED, writer->ids_length - offset);
+
 		CHECK_FOR_INTERRUPTS();
-		for (size_t i = 0; i < got; i++)
+		if (writer->failure || !ReadFrom(writer, writer->ids_fd, chunk, length, offset))
+			break;
+		for (Size i = 0; i < length; i++)
 		{
 			if (chunk[i] != '\0')
 			{
@@ -773,7 +829,7 @@ FinishMatrix(MatrixWriter *writer, Snapshot snapshot)
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
 	uint64		offset;
 
-	if (header->n >= PG_INT32_MAX)
+	if (header->n > MAX_ROWS)
 		Fail(writer, _("too many rows"));
 	if (writer->failure == NULL)
 	{
@@ -790,6 +846,7 @@ FinishMatrix(MatrixWriter *writer, Snapshot snapshot)
 							sizeof(pg_uuid_t) * writer->n_previous_files);
 		offset = PutSnapshot(writer, offset, snapshot);
 		PutChecksums(writer, offset);
+		(void) FaultPoint("finished");
 	}
 	MemoryContextSwitchTo(old);
 	return writer->failure == NULL;
@@ -857,7 +914,7 @@ AbandonMatrix(MatrixWriter *writer)
 {
 	if (writer->fd >= 0)
 		(void) CloseTransientFile(writer->fd);
-	if (writer->ids)
-		BufFileClose(writer->ids);
+	if (writer->ids_fd >= 0)
+		(void) CloseTransientFile(writer->ids_fd);
 	MemoryContextDelete(writer->context);
 }
