@@ -202,7 +202,8 @@ Fits(Base *base, uint64 fingerprint)
 static Base *
 FindBase(BaseSearch *bs, const BaseRow *row, uint64 fingerprint)
 {
-	static pg_uuid_t not_to_be_made;
+	static pg_uuid_t not_to_be_made;	/* not again in this session */
+	ReaderBuild outcome;
 	Search	   *search = bs->search;
 	const pg_uuid_t *run_id = &search->run->id;
 	pg_uuid_t	generation = {{0}};
@@ -224,11 +225,11 @@ FindBase(BaseSearch *bs, const BaseRow *row, uint64 fingerprint)
 		return NULL;
 	if (base)
 		ForgetBase(base, NULL);
-	if (!BuildForReaders(search->run, search->rel, search->dataset, row))
-	{
+	outcome = BuildForReaders(search->run, search->rel, search->dataset, row);
+	if (outcome == READER_FAILED)
 		not_to_be_made = *run_id;
+	if (outcome != READER_PUBLISHED)
 		return NULL;
-	}
 	base = OpenBase(run_id, &generation, 1, true);
 	return Fits(base, fingerprint) ? base : NULL;
 }

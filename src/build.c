@@ -244,6 +244,17 @@ LogMissed(BaseBuild *build, Relation rel, Dataset *dataset)
 }
 
 /*
+ * End a build; a file that was not published goes.
+ */
+void
+EndBuild(BaseBuild *build)
+{
+	if (build->writer)
+		AbandonMatrix(build->writer);
+	UnregisterSnapshot(build->seen);
+}
+
+/*
  * Record a base: its row, then its file under its name, so that whoever finds
  * the file finds the row. Under the locks on the run, and a fresh snapshot.
  */
@@ -282,9 +293,7 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 						dataset->name, build->reason),
 				 errdetail("The table answers until the next build.")));
 	}
-	if (build->writer)
-		AbandonMatrix(build->writer);
-	UnregisterSnapshot(build->seen);
+	EndBuild(build);
 	return row;
 }
 
@@ -364,9 +373,9 @@ WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t 
 
 /*
  * Make the file that a search found missing, for this search and others whose
- * snapshots see no less. False when it is not to be had.
+ * snapshots see no less.
  */
-bool
+ReaderBuild
 BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *row)
 {
 	pg_uuid_t	none = {{0}};
@@ -374,14 +383,14 @@ BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *r
 	bool		published;
 
 	if (!MayPublish(run, rel, dataset))
-		return false;
+		return READER_NOT_NOW;
 	SetReaderTag(&tag, &run->id);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
+		return READER_NOT_NOW;
 	published = WriteForReaders(run, rel, dataset, row ? &row->generation : &none);
 	(void) LockRelease(&tag, ExclusiveLock, false);
 	/* on a standby nobody else does */
 	if (published)
 		SweepFiles(NULL);
-	return published;
+	return published ? READER_PUBLISHED : READER_FAILED;
 }

@@ -28,7 +28,17 @@ extern void BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state);
 extern void ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void TrackForBuild(BaseBuild *build, Relation rel);
 extern BaseRow *RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset);
-extern bool BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *row);
+extern void EndBuild(BaseBuild *build);
+/* What became of a file that a search tried to make. */
+typedef enum ReaderBuild
+{
+	READER_PUBLISHED,
+	READER_NOT_NOW,				/* not by this transaction, or somebody else is at it */
+	READER_FAILED,				/* it cannot be written */
+} ReaderBuild;
+
+extern ReaderBuild BuildForReaders(const Run *run, Relation rel, Dataset *dataset,
+								   const BaseRow *row);
 extern pg_uuid_t *NewUuid(void);
 
 #endif							/* BRAIN_BUILD_H */

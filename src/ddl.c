@@ -372,19 +372,41 @@ BypassesTriggers(Node *statement)
 }
 
 /*
+ * Does a statement make a table a partition? Others must not make triggers: the
+ * statements of a dump make them themselves.
+ */
+static bool
+MakesPartition(Node *statement)
+{
+	ListCell   *lc;
+
+	if (IsA(statement, CreateStmt))
+		return ((CreateStmt *) statement)->partbound != NULL;
+	if (!IsA(statement, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) statement)->cmds)
+	{
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AttachPartition)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Keep the log of a run true after a statement that altered its dataset or a
- * partition of it, or made one.
+ * partition of it, or made one. Without a base there is nothing that the log
+ * would belong to.
  */
 static void
-FollowTracking(const Run *run, bool bypassed)
+FollowTracking(const Run *run, Node *statement)
 {
-	Relation	rel = try_relation_open(run->dataset, NoLock);
+	Relation	rel;
 
-	if (rel == NULL)
+	if (!HasBases() || (rel = try_relation_open(run->dataset, NoLock)) == NULL)
 		return;
-	if (bypassed && HasBases())
+	if (BypassesTriggers(statement) && ReadBaseRow(&run->id))
 		LogChange(OpenChangeLog(), &run->id, CHANGE_ALL, NULL);
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && HasBases() && CheckTrackable(run, rel) == NULL)
+	if (MakesPartition(statement) && CheckTrackable(run, rel) == NULL)
 		AddMissingTriggers(run, rel);
 	relation_close(rel, NoLock);
 }
@@ -447,7 +469,7 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 		if (run && run->bound)
 			MendFilter(run);
 		if (run && run->bound && run->has_index && (IsAltered(run) || ContainsAltered(run)))
-			FollowTracking(run, BypassesTriggers(statement));
+			FollowTracking(run, statement);
 	}
 	SPI_finish();
 	PopActiveSnapshot();
