@@ -87,23 +87,30 @@ BEGIN
 	END IF;
 END $$;
 
--- A search in a trigger of the statement that writes (R1): it must see what
--- plain SQL sees there.
-CREATE FUNCTION compare_in_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A search in the midst of a statement that writes (R1): it must see what plain
+-- SQL sees there.  Volatile, as most functions are.
+CREATE FUNCTION compare_here(search text) RETURNS boolean VOLATILE LANGUAGE plpgsql AS $$
 DECLARE
 	answer json;
 	truth json;
 	bad bigint;
 BEGIN
-	IF current_setting('checker.search', true) <> '' THEN
-		EXECUTE current_setting('checker.search') INTO answer, truth, bad;
+	IF search <> '' THEN
+		EXECUTE search INTO answer, truth, bad;
 		IF answer::text IS DISTINCT FROM truth::text THEN
-			RAISE 'in a trigger: % is not %', answer, truth USING ERRCODE = 'CHECK';
+			RAISE 'in the midst of a statement: % is not %', answer, truth USING ERRCODE = 'CHECK';
 		END IF;
 	END IF;
-	RETURN NULL;
+	RETURN true;
 END $$;
-CREATE TRIGGER compare AFTER INSERT OR UPDATE OR DELETE ON plain
+CREATE FUNCTION compare_in_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM compare_here(current_setting('checker.search', true));
+	RETURN coalesce(NEW, OLD);
+END $$;
+CREATE TRIGGER compare_after AFTER INSERT OR UPDATE OR DELETE ON plain
+	FOR EACH ROW EXECUTE FUNCTION compare_in_trigger();
+CREATE TRIGGER compare_before BEFORE INSERT OR UPDATE OR DELETE ON plain
 	FOR EACH ROW EXECUTE FUNCTION compare_in_trigger();
 
 -- ATTACH lets readers go on.  One of them plans its plain SQL without the

@@ -11,6 +11,10 @@ from datasets import DATASETS, PARTS, PLAIN, TEXTS, compute, some_ids, values
 from searches import Search, random_neighbors, random_search
 
 
+# Of searches while another session cleans a run up or makes it anew.
+NO_RUN = ("42704", "55000")
+
+
 @dataclass
 class Sql:
     kind: str
@@ -258,12 +262,27 @@ def plan_search_of_one_statement(rng, plan):
 
 
 def plan_search_in_trigger(rng, plan):
-    begin(plan, "READ COMMITTED")
-    search = random_search(rng, PLAIN, rng.choice(PLAIN.column_runs()))
+    begin(plan, any_isolation(rng))
+    search = random_search(rng, PLAIN)
     plan.steps.append(Sql("SET", f"SET LOCAL checker.search = $trigger${search.sql()}$trigger$"))
     for _ in range(rng.randint(1, 3)):
-        plan.steps.append(rng.choice([insert, update_embedding, delete])(rng, PLAIN))
+        step = rng.choice([insert, update_embedding, delete])(rng, PLAIN)
+        plan.steps.append(Sql(step.kind, step.sql, step.expected + NO_RUN))
     plan.steps.append(Sql("COMMIT", "COMMIT"))
+
+
+def plan_search_in_returning(rng, plan):
+    """A function that the writing statement calls: our triggers come later."""
+    dataset = rng.choice(DATASETS)
+    if rng.random() < 0.5:
+        begin(plan, any_isolation(rng))
+        plan.steps += write(rng, dataset)
+    step = rng.choice([insert, update_embedding, delete])(rng, dataset)
+    search = random_search(rng, dataset)
+    plan.steps.append(Sql("RETURNING", f"{step.sql} RETURNING compare_here($returning${search.sql()}$returning$)",
+                          step.expected + NO_RUN))
+    if plan.isolation != "autocommit":
+        plan.steps += [Compare(random_search(rng, dataset)), Sql("COMMIT", "COMMIT")]
 
 
 def plan_write(rng, plan):
@@ -471,6 +490,7 @@ PLANS = [
     (3, plan_search_as_reader, ()),
     (2, plan_search_of_one_statement, ()),
     (1, plan_search_in_trigger, ()),
+    (1, plan_search_in_returning, ()),
     (14, plan_write, ()),
     (10, plan_write_at_once, ()),
     (3, plan_refill, ()),

@@ -71,6 +71,7 @@ class Server:
         deadline = time.monotonic() + 30
         while any(os.path.exists(f"/proc/{child}") for child in children) and time.monotonic() < deadline:
             time.sleep(0.02)
+        os.remove(os.path.join(self.data, "postmaster.pid"))  # pg_ctl would complain
         self.start()
 
     def connect(self, user, database="checker", wait=60):

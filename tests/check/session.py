@@ -7,7 +7,7 @@ import threading
 
 import psycopg2
 
-from plans import Compare, Copy, Declare, Fetch, Reconnect, Sync, random_plan
+from plans import NO_RUN, Compare, Copy, Declare, Fetch, Reconnect, Sync, random_plan
 from searches import difference
 
 # Conflicts with other sessions, and ends of the server or the session.
@@ -16,10 +16,6 @@ ALWAYS_EXPECTED = {
     "57P01": "terminated", "57P02": "crash of another", "57P03": "starting up or shutting down",
 }
 LOST = "connection lost"
-
-# Of searches while another session cleans a run up or makes it anew.
-NO_RUN = ("42704", "55000")
-
 
 class Failure(Exception):
     """Something that must not be."""
