@@ -217,6 +217,12 @@ FindBase(BaseSearch *bs, const BaseRow *row, uint64 fingerprint)
 			return base;
 	}
 	base = OpenBase(run_id, &generation, 1, true);
+	if (base && base->fingerprint != fingerprint)
+	{
+		/* another session may have made a new one under the same name */
+		ForgetBase(base, NULL);
+		base = OpenBase(run_id, &generation, 1, true);
+	}
 	if (Fits(base, fingerprint))
 		return base;
 	/* one that was made for an older snapshot than ours is good for others */

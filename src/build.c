@@ -141,7 +141,8 @@ TrackForBuild(BaseBuild *build, Relation rel)
 {
 	if (build->writer && !FinishMatrix(build->writer, NULL))
 		build->reason = pstrdup(MatrixFailure(build->writer));
-	if (build->seen)
+	/* without a base nobody needs a log */
+	if (build->seen && build->reason == NULL)
 		build->made_triggers = EnsureTriggers(build->run, rel, &build->fingerprint);
 	(void) FaultPoint("triggers");
 }

@@ -313,10 +313,10 @@ ResolveRun(const Run *run, Relation rel, Problem **problem)
 
 /*
  * The dataset of a run that is about to be used. Error 55000 when it was
- * cleaned up or is broken.
+ * cleaned up or is broken. For what reads it as its owner.
  */
 Dataset *
-UseRun(const Run *run, Relation rel)
+UseRunAsOwner(const Run *run, Relation rel)
 {
 	const char *name = DatasetName(RelationGetRelid(rel));
 	Problem    *problem;
@@ -336,6 +336,18 @@ UseRun(const Run *run, Relation rel)
 				 errdetail_internal("%s", problem->message),
 				 problem->hint ? errhint("%s", problem->hint) :
 				 errhint("It works again when that is mended; or compute it again with overwrite => true.")));
+	return dataset;
+}
+
+/*
+ * The same for what reads it as the caller. Error 42501 when that would run code
+ * that he should not run.
+ */
+Dataset *
+UseRun(const Run *run, Relation rel)
+{
+	Dataset    *dataset = UseRunAsOwner(run, rel);
+
 	CheckFilterIsTrusted(run, rel, dataset);
 	return dataset;
 }

@@ -23,6 +23,7 @@ extern Node *TryParseRunFilter(Relation rel, const char *text, Problem **problem
 extern AttrNumber ResolveColumn(Relation rel, AttrNumber attno, const char *name);
 extern Dataset *LookAtRun(const Run *run, Relation rel, Problem **problem);
 extern Dataset *ResolveRun(const Run *run, Relation rel, Problem **problem);
+extern Dataset *UseRunAsOwner(const Run *run, Relation rel);
 extern Dataset *UseRun(const Run *run, Relation rel);
 extern void CheckFilterIsTrusted(const Run *run, Relation rel, const Dataset *dataset);
 

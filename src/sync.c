@@ -123,17 +123,19 @@ ReadChangedSamples(MatrixWriter *writer, const Run *run, Relation rel, Dataset *
 }
 
 /*
- * Write the changed samples into a segment. NULL when that cannot be done.
+ * Write the changed samples into a segment. NULL when that cannot be done, and
+ * *base_is_good is false when the base is to blame.
  */
 static MatrixWriter *
 WriteSegment(Base *base, const Run *run, Relation rel, Dataset *dataset, Changes *changes,
-			 const pg_uuid_t *generation)
+			 const pg_uuid_t *generation, bool *base_is_good)
 {
 	SegmentStart start = {base, run, generation, changes, NULL};
 	int			dim = base->dim;
 
 	if (!WithMapping(base, StartSegment, &start))
 	{
+		*base_is_good = false;
 		if (start.writer)
 			AbandonMatrix(start.writer);
 		return NULL;
@@ -148,15 +150,15 @@ WriteSegment(Base *base, const Run *run, Relation rel, Dataset *dataset, Changes
 /* ---------- one run ---------- */
 
 /*
- * Can a base go on with what the log says, and does that pay?
+ * Does it pay to go on with a base? It cannot if it does not know yet how long
+ * its rows are.
  */
 static bool
-CanContinue(const Base *base, const Tracking *tracking, const Changes *changes)
+IsWorthContinuing(const Base *base, const Changes *changes)
 {
 	int64		changed;
 
-	if (base == NULL || tracking->problem || base->fingerprint != tracking->fingerprint ||
-		changes->everything || (changes->n_ids > 0 && base->dim == 0))
+	if (changes->n_ids > 0 && base->dim == 0)
 		return false;
 	/* dead rows, and those of segments, cost every search */
 	changed = base->n_rows - base->n_live + (base->n_rows - base->parts[0].n) + changes->n_ids;
@@ -194,7 +196,7 @@ ForgetSynced(const Run *run, Changes *changes)
 
 static bool
 SyncBySegment(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old, Base *base,
-			  Changes *changes, SyncOutcome *outcome)
+			  Changes *changes, SyncOutcome *outcome, bool *base_is_good)
 {
 	uint64		fingerprint = base->fingerprint;
 	BaseRow		row = *old;
@@ -209,7 +211,7 @@ SyncBySegment(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old
 		row.size += SizeOfFile(base, i);
 	row.files[n_kept] = row.generation;
 	row.n_files = n_kept + 1;
-	writer = WriteSegment(base, run, rel, dataset, changes, &row.generation);
+	writer = WriteSegment(base, run, rel, dataset, changes, &row.generation, base_is_good);
 	if (writer == NULL)
 		return false;
 	LockRunForSync(run, rel);
@@ -232,8 +234,12 @@ SyncBySegment(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old
 	return true;
 }
 
+/*
+ * Make a whole new base. If that cannot be, an old one that is still good stays,
+ * with its log.
+ */
 static void
-SyncByBuild(const Run *run, Relation rel, Dataset *dataset, SyncOutcome *outcome)
+SyncByBuild(const Run *run, Relation rel, Dataset *dataset, bool old_is_good, SyncOutcome *outcome)
 {
 	BaseBuild  *build = BeginBuild(run, rel);
 	Changes    *changes;
@@ -250,6 +256,16 @@ SyncByBuild(const Run *run, Relation rel, Dataset *dataset, SyncOutcome *outcome
 	if (build->writer && build->reason == NULL)
 		ReadForBuild(build, rel, dataset);
 	TrackForBuild(build, rel);
+	if (build->reason && old_is_good)
+	{
+		ereport(LOG,
+				(errmsg("brain run \"%s\" of \"%s\" keeps its matrix: a new one was not made: %s",
+						run->brain_key, dataset->name, build->reason)));
+		outcome->action = "skipped";
+		outcome->reason = build->reason;
+		EndBuild(build);
+		return;
+	}
 	LockRunForSync(run, rel);
 	(void) FaultPoint("before_base_row");
 	row = RecordBuild(build, rel, dataset);
@@ -267,13 +283,14 @@ SyncByBuild(const Run *run, Relation rel, Dataset *dataset, SyncOutcome *outcome
 static void
 SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 {
-	Dataset    *dataset = UseRun(run, rel);
+	Dataset    *dataset = UseRunAsOwner(run, rel);
 	Problem    *problem = CheckTrackable(run, rel);
 	Tracking   *tracking;
 	uint64		fingerprint;
 	BaseRow    *row;
 	Base	   *base;
 	Changes    *changes;
+	bool		base_is_good;
 
 	if (problem)
 	{
@@ -296,15 +313,18 @@ SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 	(void) FaultPoint("after_log_read");
 	base = row ? OpenBase(&run->id, row->files, row->n_files, false) : NULL;
 	tracking = LookAtTracking(run, rel);
-	if (CanContinue(base, tracking, changes) && base->fingerprint == fingerprint)
+	base_is_good = base && tracking->problem == NULL &&
+		base->fingerprint == tracking->fingerprint && base->fingerprint == fingerprint &&
+		!changes->everything;
+	if (base_is_good && IsWorthContinuing(base, changes))
 	{
 		outcome->action = "none";
 		outcome->rows = base->n_live;
 		if (changes->n_rows == 0 ||
-			SyncBySegment(run, rel, dataset, row, base, changes, outcome))
+			SyncBySegment(run, rel, dataset, row, base, changes, outcome, &base_is_good))
 			return;
 	}
-	SyncByBuild(run, rel, dataset, outcome);
+	SyncByBuild(run, rel, dataset, base_is_good, outcome);
 }
 
 /* ---------- SQL ---------- */

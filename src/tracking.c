@@ -383,6 +383,7 @@ typedef struct KnownTracking
 {
 	pg_uuid_t	run_id;
 	bool		valid;
+	bool		invalidated;	/* also while it is being filled */
 	MemoryContext context;
 	int			n_members;
 	Oid		   *members;
@@ -400,12 +401,14 @@ InvalidateKnown(Datum arg pg_attribute_unused(), Oid relid)
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		if (relid == InvalidOid)
-			entry->valid = false;
-		for (int i = 0; entry->valid && i < entry->n_members; i++)
+		bool		concerned = relid == InvalidOid;
+
+		for (int i = 0; !concerned && i < entry->n_members; i++)
+			concerned = entry->members[i] == relid;
+		if (concerned)
 		{
-			if (entry->members[i] == relid)
-				entry->valid = false;
+			entry->valid = false;
+			entry->invalidated = true;
 		}
 	}
 }
@@ -433,8 +436,28 @@ FindKnown(const pg_uuid_t *run_id)
 	{
 		entry->valid = false;
 		entry->context = NULL;
+		entry->n_members = 0;
 	}
 	return entry;
+}
+
+/*
+ * The tables whose changes concern a run. In the entry before anything else is
+ * read, so that what changes meanwhile is noticed.
+ */
+static List *
+NoteMembers(KnownTracking *entry, const Run *run, Relation rel)
+{
+	List	   *members = TrackedTables(rel);
+	ListCell   *lc;
+
+	if (run->embeddings_field == NULL)
+		members = lappend_oid(members, BrainRelation("embeddings"));
+	entry->members = palloc(sizeof(Oid) * list_length(members));
+	foreach(lc, members)
+		entry->members[foreach_current_index(lc)] = lfirst_oid(lc);
+	entry->n_members = list_length(members);
+	return members;
 }
 
 static void
@@ -442,7 +465,7 @@ ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 {
 	Tracking   *tracking = &entry->tracking;
 	Oid			embeddings = BrainRelation("embeddings");
-	List	   *members = TrackedTables(rel);
+	List	   *members = NoteMembers(entry, run, rel);
 	StringInfoData facts;
 	ListCell   *lc;
 
@@ -458,7 +481,6 @@ ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 
 		AddStorage(&facts, embeddings);
 		AddTrigger(&facts, &trigger);
-		members = lappend_oid(members, embeddings);
 		if (tracking->problem == NULL && trigger.enabled != TRIGGER_FIRES_ALWAYS)
 			tracking->problem = MakeProblem(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 											_("the trigger that tracks brain.embeddings does not fire"),
@@ -466,15 +488,12 @@ ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 	}
 	if (run->filter_tree)
 		appendStringInfoString(&facts, run->filter_tree);
-	entry->n_members = 0;
-	entry->members = palloc(sizeof(Oid) * list_length(members));
 	foreach(lc, members)
 	{
 		Oid			member = lfirst_oid(lc);
 		TableTriggers triggers;
 
 		CHECK_FOR_INTERRUPTS();
-		entry->members[entry->n_members++] = member;
 		if (member == embeddings)
 			continue;
 		triggers = FindTriggers(&run->id, member);
@@ -506,11 +525,12 @@ LookAtTracking(const Run *run, Relation rel)
 											   ALLOCSET_SMALL_SIZES);
 	entry->n_members = 0;
 	MemoryContextReset(entry->context);
+	entry->invalidated = false;
 	old = MemoryContextSwitchTo(entry->context);
 	ExamineTracking(entry, run, rel);
 	MemoryContextSwitchTo(old);
-	/* changes that were noticed on the way were read, or come again */
-	entry->valid = true;
+	/* what changed on the way may have been read before: look again next time */
+	entry->valid = !entry->invalidated;
 	return &entry->tracking;
 }
 
