@@ -311,7 +311,7 @@ for (@functions)
 	my ($signature, $name, $defaults, $returns, $names, $types) = split /\|/;
 	my $function = { name => $name, defaults => $defaults, names => [ split /;/, $names ], types => [ split /;/, $types // '' ] };
 
-	next if $signature !~ /$only/;
+	next if $signature !~ /(?:)$only/;
 	srand($seed);
 	if ($returns eq 'trigger')
 	{
@@ -359,7 +359,7 @@ for (@settings)
 {
 	my ($name, $values) = split /\|/;
 
-	next if $name !~ /$only/;
+	next if $name !~ /(?:)$only/;
 	srand($seed);
 	assault($name, map { setting($name, [ grep { $_ ne '' } split /;/, $values ]) } 1 .. $calls);
 }
