@@ -21,7 +21,6 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -101,48 +100,6 @@ int64
 ChangesLimit(const BaseRow *row)
 {
 	return Max(MIN_CHANGES_LIMIT, (row ? row->rows : 0) / ROWS_PER_CHANGE);
-}
-
-/*
- * Is a statement that this search belongs to writing into the dataset? Rows that
- * it has written are seen by a volatile function that it calls, but its triggers
- * fire at its end. It has the table open, and locked for writing; a join that
- * only reads the table, in a transaction that has written into it before, is
- * taken for one too.
- */
-static bool
-IsOpenForWriting(Relation rel)
-{
-	return rel->rd_refcnt > 1 && CheckRelationLockedByMe(rel, RowExclusiveLock, true);
-}
-
-static bool
-IsBeingWritten(Relation rel)
-{
-	List	   *members;
-	ListCell   *lc;
-
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		return false;
-	if (IsOpenForWriting(rel))
-		return true;
-	members = TrackedTables(rel);
-	foreach(lc, members)
-	{
-		Relation	member;
-		bool		is_open;
-
-		if (lfirst_oid(lc) == RelationGetRelid(rel))
-			continue;
-		member = RelationIdGetRelation(lfirst_oid(lc));
-		if (member == NULL)
-			continue;
-		is_open = IsOpenForWriting(member);
-		RelationClose(member);
-		if (is_open)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -286,16 +243,16 @@ FindBaseAndChanges(BaseSearch *bs)
 	if (Mutated("R1"))
 		PopActiveSnapshot();
 	tracking = LookAtTracking(search->run, search->rel);
-	if (tracking->problem && !Mutated("R6"))
+	if (row && row->reason)
+		bs->reason = row->reason;
+	else if (tracking->problem && !Mutated("R6"))
 		bs->reason = TrackingReason(bs, tracking, row);
 	else if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
 		bs->reason = _("it is called by a trigger");
-	else if (IsBeingWritten(search->rel))
+	else if (TransactionIdIsValid(GetTopTransactionIdIfAny()) && IsBeingWritten(search->rel))
 		bs->reason = _("the statement may be writing into the dataset");
 	else if (row && row->own && IsolationUsesXactSnapshot())
 		bs->reason = _("the base was made by this transaction, under a later snapshot");
-	else if (row && row->reason)
-		bs->reason = row->reason;
 	else if (!MayReadDataset(search))
 		bs->reason = _("a privilege is missing");
 	if (bs->reason)

@@ -44,7 +44,7 @@ NewUuid(void)
  * Why a base cannot be made though the dataset can be tracked; NULL when it can.
  * A base has all rows, whoever makes it.
  */
-static char *
+char *
 CheckBuildable(Relation rel)
 {
 	if (check_enable_rls(RelationGetRelid(rel), rel->rd_rel->relowner, true) == RLS_ENABLED)
@@ -54,10 +54,11 @@ CheckBuildable(Relation rel)
 
 /*
  * Begin a base under the active snapshot, which must be younger than whatever
- * the caller has decided by. Rows follow by BuildEntry().
+ * the caller has decided by. Rows follow by BuildEntry(), if the dataset is going
+ * to be read.
  */
 BaseBuild *
-BeginBuild(const Run *run, Relation rel)
+BeginBuild(const Run *run, Relation rel, bool reads)
 {
 	BaseBuild  *build = palloc0(sizeof(BaseBuild));
 	Problem    *problem = CheckTrackable(run, rel);
@@ -67,6 +68,8 @@ BeginBuild(const Run *run, Relation rel)
 		return build;
 	build->generation = *NewUuid();
 	build->reason = problem ? problem->message : CheckBuildable(rel);
+	if (build->reason == NULL && !reads)
+		build->reason = _("the dataset was not read: with_data => false");
 	if (problem)
 		return build;
 	build->fingerprint = LookAtTracking(run, rel)->fingerprint;
@@ -133,17 +136,18 @@ ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 }
 
 /*
- * Write the file, and see to it that the dataset is tracked from here on. Before
- * any lock on the runs: DDL locks the dataset first.
+ * Write the file, and see to it that the dataset is tracked from here on. The
+ * lock on the runs, in the given mode, comes with the one on the dataset: with
+ * writers stopped nobody is waited for.
  */
 void
-TrackForBuild(BaseBuild *build, Relation rel)
+TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode)
 {
 	if (build->writer && !FinishMatrix(build->writer, NULL))
 		build->reason = pstrdup(MatrixFailure(build->writer));
 	/* without a base nobody needs a log */
 	if (build->seen && build->reason == NULL)
-		build->made_triggers = EnsureTriggers(build->run, rel, &build->fingerprint);
+		build->made_triggers = EnsureTriggers(build->run, rel, runs_mode, &build->fingerprint);
 	(void) FaultPoint("triggers");
 }
 
@@ -153,7 +157,6 @@ typedef struct Unseen
 {
 	BaseBuild  *build;
 	SampleKey  *key;
-	ChangeLog  *log;
 	int64		n_seen;
 	HTAB	   *ids;			/* what there is now; NULL while nobody asks */
 } Unseen;
@@ -176,7 +179,7 @@ LogUnseen(TupleTableSlot *slot, void *arg)
 		TransactionIdFollowsOrEquals(xmin, ReadNextTransactionId()))
 		unseen->n_seen++;
 	else
-		LogChange(unseen->log, &unseen->build->run->id, CHANGE_ROW, SampleId(unseen->key, id));
+		LogChange(&unseen->build->run->id, CHANGE_ROW, SampleId(unseen->key, id));
 }
 
 static void
@@ -200,7 +203,7 @@ LogIfGone(const char *id, void *arg)
 	uint64		hash = hash_bytes_extended((const unsigned char *) id, (int) strlen(id), 0);
 
 	if (hash_search(unseen->ids, &hash, HASH_FIND, NULL) == NULL)
-		LogChange(unseen->log, &unseen->build->run->id, CHANGE_ROW, id);
+		LogChange(&unseen->build->run->id, CHANGE_ROW, id);
 }
 
 static void
@@ -235,7 +238,6 @@ LogMissed(BaseBuild *build, Relation rel, Dataset *dataset)
 
 	if (Mutated("R7") || SameSnapshot(build->seen, GetActiveSnapshot()))
 		return;
-	unseen.log = OpenChangeLog();
 	query.targets = psprintf("%s, %s.xmin", dataset->key.operand, dataset->name_in_query);
 	BeginAsOwner(rel->rd_rel->relowner, &saved);
 	ReadSamples(dataset, &query);

@@ -23,10 +23,11 @@ typedef struct BaseBuild
 	char	   *reason;			/* why there will be no base */
 } BaseBuild;
 
-extern BaseBuild *BeginBuild(const Run *run, Relation rel);
+extern char *CheckBuildable(Relation rel);
+extern BaseBuild *BeginBuild(const Run *run, Relation rel, bool reads);
 extern void BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state);
 extern void ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset);
-extern void TrackForBuild(BaseBuild *build, Relation rel);
+extern void TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode);
 extern BaseRow *RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void EndBuild(BaseBuild *build);
 /* What became of a file that a search tried to make. */

@@ -19,7 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/index.h"
+#include "catalog/indexing.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -41,32 +41,15 @@ enum
 };
 
 /*
- * Find the log once for many LogChange() calls.
- */
-ChangeLog *
-OpenChangeLog(void)
-{
-	ChangeLog  *log = palloc(sizeof(ChangeLog));
-	Relation	index;
-
-	log->table = BrainRelation("changes");
-	log->index = BrainRelation("changes_run_id_idx");
-	index = index_open(log->index, AccessShareLock);
-	log->index_info = BuildIndexInfo(index);
-	index_close(index, NoLock);
-	return log;
-}
-
-/*
  * Add a row to the log. sample_id is NULL but for CHANGE_ROW. With heap
  * functions: half of the time that SPI takes, no privileges to be asked for, and
- * the log is the same whatever the writer's search_path is.
+ * the log is the same whatever the writer's search_path is. Nothing is remembered
+ * from row to row: the log's index may be made anew meanwhile.
  */
 void
-LogChange(ChangeLog *log, const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id)
+LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id)
 {
-	Relation	table = table_open(log->table, RowExclusiveLock);
-	Relation	index = index_open(log->index, RowExclusiveLock);
+	Relation	table = table_open(BrainRelation("changes"), RowExclusiveLock);
 	Datum		values[CHANGE_COLUMNS];
 	bool		nulls[CHANGE_COLUMNS] = {false};
 	HeapTuple	tuple;
@@ -77,11 +60,8 @@ LogChange(ChangeLog *log, const pg_uuid_t *run_id, ChangeKind kind, const char *
 	nulls[CHANGE_SAMPLE_ID - 1] = sample_id == NULL;
 	values[CHANGE_CHANGED - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
-	simple_heap_insert(table, tuple);
-	index_insert(index, values, nulls, &tuple->t_self, table, UNIQUE_CHECK_NO, false,
-				 log->index_info);
+	CatalogTupleInsert(table, tuple);
 	heap_freetuple(tuple);
-	index_close(index, NoLock);
 	table_close(table, NoLock);
 }
 
@@ -158,13 +138,15 @@ BeginChangeScan(Relation table, const pg_uuid_t *run_id, ScanKey key)
 
 /*
  * Read what the log has of a run: up to limit rows (0: all). With keep_tids the
- * rows can be forgotten later.
+ * rows can be forgotten later: until then they stay where they are, since the
+ * table is kept locked.
  */
 Changes *
 ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids)
 {
 	Changes    *changes = palloc0(sizeof(Changes));
-	Relation	table = table_open(BrainRelation("changes"), AccessShareLock);
+	Relation	table = table_open(BrainRelation("changes"),
+								   keep_tids ? RowExclusiveLock : AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(table);
 	HTAB	   *set = NULL;
 	int64		capacity = 0;
@@ -204,7 +186,7 @@ ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids)
 		AddId(set, id);
 	}
 	systable_endscan(scan);
-	table_close(table, AccessShareLock);
+	table_close(table, keep_tids ? NoLock : AccessShareLock);
 	if (set)
 		CollectIds(set, changes);
 	return changes;

@@ -5,7 +5,8 @@
 #ifndef BRAIN_CHANGES_H
 #define BRAIN_CHANGES_H
 
-#include "nodes/execnodes.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "utils/hsearch.h"
 #include "utils/uuid.h"
@@ -17,16 +18,7 @@ typedef enum ChangeKind
 	CHANGE_ALL = 'a',			/* everything must be read again */
 } ChangeKind;
 
-/* The log, open for writing; lives in the memory context it was made in. */
-typedef struct ChangeLog
-{
-	Oid			table;
-	Oid			index;
-	IndexInfo  *index_info;
-} ChangeLog;
-
-extern ChangeLog *OpenChangeLog(void);
-extern void LogChange(ChangeLog *log, const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id);
+extern void LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id);
 
 /* What the log has of a run, as the active snapshot shows it. */
 typedef struct Changes

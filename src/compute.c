@@ -407,12 +407,11 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	if (!overwrite && FindRun(rel, brain_key, true))
 		RaiseDuplicateRun(rel, brain_key);
 	run = DescribeRun(fcinfo, rel, brain_key, with_data, &dataset);
-	build = BeginBuild(run, rel);
+	build = BeginBuild(run, rel, with_data || run->embeddings_field == NULL);
 	if (with_data)
 		CountRun(run, rel, dataset, BoolArgument(fcinfo, 8, false), build);
-	TrackForBuild(build, rel);
-
 	LockRunsOfSchema(RelationGetNamespace(rel), ShareLock);
+	TrackForBuild(build, rel, ExclusiveLock);
 	LockRuns(RelationGetRelid(rel), ExclusiveLock);
 	run->dataset_schema = get_namespace_name(RelationGetNamespace(rel));
 	old = FindRunToChange(rel, brain_key, true);

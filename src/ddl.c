@@ -405,7 +405,7 @@ FollowTracking(const Run *run, Node *statement)
 	if (!HasBases() || (rel = try_relation_open(run->dataset, NoLock)) == NULL)
 		return;
 	if (BypassesTriggers(statement) && ReadBaseRow(&run->id))
-		LogChange(OpenChangeLog(), &run->id, CHANGE_ALL, NULL);
+		LogChange(&run->id, CHANGE_ALL, NULL);
 	if (MakesPartition(statement) && CheckTrackable(run, rel) == NULL)
 		AddMissingTriggers(run, rel);
 	relation_close(rel, NoLock);

@@ -337,3 +337,42 @@ CodeNotOfSuperuser(Node *filter)
 	(void) CodeNotOfSuperuserWalker(filter, &name);
 	return name;
 }
+
+/* ---------- has it changed? ---------- */
+
+static bool
+AddFunction(Oid function, void *facts)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	TransactionId xmin;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	/* raw: freezing does not change it */
+	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	appendBinaryStringInfo(facts, (char *) &function, sizeof(function));
+	appendBinaryStringInfo(facts, (char *) &xmin, sizeof(xmin));
+	ReleaseSysCache(tuple);
+	return false;
+}
+
+static bool
+AddFunctionsWalker(Node *node, void *facts)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, List))
+		(void) check_functions_in_node(node, AddFunction, facts);
+	return expression_tree_walker(node, AddFunctionsWalker, facts);
+}
+
+/*
+ * Add the state of the functions that a filter calls to a buffer: other bytes
+ * when one was replaced. What those call is not known, as for an index on an
+ * expression.
+ */
+void
+AddFilterCode(Node *filter, StringInfo facts)
+{
+	(void) AddFunctionsWalker(filter, facts);
+}

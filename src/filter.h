@@ -5,12 +5,14 @@
 #ifndef BRAIN_FILTER_H
 #define BRAIN_FILTER_H
 
+#include "lib/stringinfo.h"
 #include "nodes/nodes.h"
 #include "utils/relcache.h"
 
 extern Node *ParseExpressionText(const char *text);
 extern Node *ParseRunFilter(Relation rel, const char *text);
 extern void CheckRunFilter(Node *filter);
+extern void AddFilterCode(Node *filter, StringInfo facts);
 extern char *CodeNotOfSuperuser(Node *filter);
 extern bool RunFilterIsIntact(Node *filter, Relation rel);
 extern char *RunFilterText(Node *filter, Relation rel);

@@ -18,10 +18,13 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "arguments.h"
 #include "bases.h"
@@ -435,11 +438,7 @@ UnlockRuns(Oid relid, LOCKMODE mode)
 bool
 TryLockRuns(Oid relid)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_namespace_oid("brain", false), relid,
-					   LOCK_RUNS_OF_DATASET);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (!ConditionalLockRuns(relid, ExclusiveLock))
 		return false;
 	LockRuns(relid, ExclusiveLock);
 	return true;
@@ -463,6 +462,19 @@ void
 LockSync(Oid relid)
 {
 	LockAndLook(relid, LOCK_SYNC_OF_DATASET, ExclusiveLock);
+}
+
+/*
+ * LockRuns() if that needs no waiting, and without a new snapshot.
+ */
+bool
+ConditionalLockRuns(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_namespace_oid("brain", false), relid,
+					   LOCK_RUNS_OF_DATASET);
+	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
@@ -533,6 +545,24 @@ DropBase(const pg_uuid_t *run_id)
 	if (!HasBases())
 		return;
 	DeleteBaseRow(run_id);
+	DeleteChanges(run_id);
+}
+
+/*
+ * The same for a run that stays. Its row in brain._bases stays too, with a new
+ * generation: a file that a search made for the old one, or for none, is not for
+ * what comes.
+ */
+static void
+EmptyBase(const pg_uuid_t *run_id)
+{
+	BaseRow		row = {.run_id = *run_id, .synced = GetCurrentTimestamp()};
+
+	if (!HasBases())
+		return;
+	row.generation = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	row.reason = _("no base was made since the run was cleaned up");
+	WriteBaseRow(&row);
 	DeleteChanges(run_id);
 }
 
@@ -650,7 +680,7 @@ brain_cleanup(PG_FUNCTION_ARGS)
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "cleanup()");
 	run = FindRunToChange(rel, brain_key, false);
-	DropBase(&run->id);
+	EmptyBase(&run->id);
 	DeleteEmbeddings(run);
 	run->has_index = false;
 	if (run->embeddings_field == NULL)

@@ -30,6 +30,7 @@ extern void CheckFilterIsTrusted(const Run *run, Relation rel, const Dataset *da
 extern void BeginWrite(const char *function);
 extern void EndWrite(void);
 extern void LockRuns(Oid relid, LOCKMODE mode);
+extern bool ConditionalLockRuns(Oid relid, LOCKMODE mode);
 extern bool TryLockRuns(Oid relid);
 extern void UnlockRuns(Oid relid, LOCKMODE mode);
 extern void RemoveRun(const Run *run);

@@ -190,6 +190,17 @@ QualifiedName(Relation rel)
 }
 
 /*
+ * Can a type's values be ids?
+ */
+bool
+CanBeKey(Oid type)
+{
+	type = getBaseType(type);
+	return OidIsValid(KeyEqualityOperator(type)) && OidIsValid(get_array_type(type)) &&
+		get_typtype(type) != TYPTYPE_COMPOSITE;
+}
+
+/*
  * Why a column cannot be the dataset's key; NULL when it can.
  */
 Problem *
@@ -200,8 +211,7 @@ CheckKeyColumn(Relation rel, AttrNumber attno)
 	const char *table = DatasetName(RelationGetRelid(rel));
 	Oid			type = getBaseType(attribute->atttypid);
 
-	if (!OidIsValid(KeyEqualityOperator(type)) || !OidIsValid(get_array_type(type)) ||
-		get_typtype(type) == TYPTYPE_COMPOSITE)
+	if (!CanBeKey(type))
 		return MakeProblem(ERRCODE_UNDEFINED_FUNCTION,
 						   psprintf(_("column \"%s\" of type %s cannot be a key"),
 									column, format_type_be(type)),

@@ -79,6 +79,7 @@ extern Problem *MakeProblem(int sqlstate, char *message, const char *hint);
 pg_noreturn extern void RaiseProblem(const Problem *problem);
 
 extern Problem *CheckDataset(Relation rel);
+extern bool CanBeKey(Oid type);
 extern Problem *CheckKeyColumn(Relation rel, AttrNumber attno);
 extern Problem *CheckEmbeddingsColumn(Relation rel, AttrNumber attno);
 extern AttrNumber ColumnNumber(Relation rel, const char *name);

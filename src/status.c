@@ -50,6 +50,7 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 {
 	const Tracking *tracking = LookAtTracking(run, rel);
 	Problem    *problem;
+	pg_uuid_t	none = {{0}};
 	Changes    *changes;
 	Base	   *base;
 
@@ -67,13 +68,15 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 		return _("the dataset was altered or truncated since the last sync");
 	if (changes->truncated)
 		return _("its change log is long");
-	if (row == NULL)
-		return _("no base was made yet");
-	base = OpenBase(&run->id, row->files, row->n_files, false);
+	base = row ? OpenBase(&run->id, row->files, row->n_files, false) : NULL;
 	if (base == NULL || base->fingerprint != tracking->fingerprint)
-		base = OpenBase(&run->id, &row->generation, 1, true);
+	{
+		Base	   *by_reader = OpenBase(&run->id, row ? &row->generation : &none, 1, true);
+
+		base = by_reader ? by_reader : base;
+	}
 	if (base == NULL)
-		return _("a matrix file is missing or cannot be used");
+		return row ? _("a matrix file is missing or cannot be used") : _("no base was made yet");
 	if (base->fingerprint != tracking->fingerprint)
 		return _("the dataset was altered since the base was made");
 	return NULL;

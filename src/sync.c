@@ -241,7 +241,7 @@ SyncBySegment(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old
 static void
 SyncByBuild(const Run *run, Relation rel, Dataset *dataset, bool old_is_good, SyncOutcome *outcome)
 {
-	BaseBuild  *build = BeginBuild(run, rel);
+	BaseBuild  *build = BeginBuild(run, rel, true);
 	Changes    *changes;
 	BaseRow    *row;
 
@@ -255,7 +255,7 @@ SyncByBuild(const Run *run, Relation rel, Dataset *dataset, bool old_is_good, Sy
 	changes = ReadChanges(&run->id, 0, true);
 	if (build->writer && build->reason == NULL)
 		ReadForBuild(build, rel, dataset);
-	TrackForBuild(build, rel);
+	TrackForBuild(build, rel, RowShareLock);
 	if (build->reason && old_is_good)
 	{
 		ereport(LOG,
@@ -292,16 +292,13 @@ SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 	Changes    *changes;
 	bool		base_is_good;
 
-	if (problem)
-	{
-		outcome->action = "skipped";
-		outcome->reason = problem->message;
+	outcome->action = "skipped";
+	outcome->reason = problem ? problem->message : CheckBuildable(rel);
+	if (outcome->reason)
 		return;
-	}
 	tracking = LookAtTracking(run, rel);
 	if (tracking->problem && !tracking->can_mend)
 	{
-		outcome->action = "skipped";
 		outcome->reason = pstrdup(tracking->problem->message);
 		return;
 	}

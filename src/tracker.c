@@ -57,7 +57,6 @@ typedef struct Tracker
 	AttrNumber	embeddings_attno;	/* 0: none */
 	Bitmapset  *filter_columns; /* of the run's filter */
 	bool		any_column;		/* the filter may use every column */
-	ChangeLog  *log;
 } Tracker;
 
 static HTAB *trackers = NULL;
@@ -156,19 +155,18 @@ ReadColumns(Tracker *tracker, const Run *run, Relation rel, Relation dataset)
 		ResolveColumn(dataset, run->embeddings_attno, run->embeddings_field) : InvalidAttrNumber;
 
 	/*
-	 * A run whose column is gone is broken, and one whose key or embeddings
-	 * have changed in kind needs a new base: in both cases the log is not
-	 * asked.
+	 * A run whose column is gone is broken, and where there is another in its
+	 * place needs a new base: the log is not asked then. One whose key has lost
+	 * its index or NOT NULL is broken too, but may get it back.
 	 */
-	if (key == InvalidAttrNumber || CheckKeyColumn(dataset, key) != NULL ||
-		(run->embeddings_field && embeddings == InvalidAttrNumber))
+	if (key == InvalidAttrNumber || (run->embeddings_field && embeddings == InvalidAttrNumber) ||
+		!CanBeKey(TupleDescAttr(RelationGetDescr(dataset), key - 1)->atttypid))
 		return;
 	tracker->sample_key = &OpenDataset(rel, ColumnOfPartition(rel, dataset, key),
 									   InvalidAttrNumber)->key;
 	if (embeddings != InvalidAttrNumber)
 		tracker->embeddings_attno = ColumnOfPartition(rel, dataset, embeddings);
 	FindFilterColumns(tracker, run, rel, dataset);
-	tracker->log = OpenChangeLog();
 	tracker->logs = true;
 }
 
@@ -358,7 +356,7 @@ static void
 LogSlot(const Tracker *tracker, TupleTableSlot *slot)
 {
 	if (CanBeIndexed(tracker, slot))
-		LogChange(tracker->log, &tracker->key.run_id, CHANGE_ROW, IdOfSlot(tracker, slot));
+		LogChange(&tracker->key.run_id, CHANGE_ROW, IdOfSlot(tracker, slot));
 }
 
 /*
@@ -419,7 +417,7 @@ brain_track_truncate(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	tracker = FindTracker(&run_id, data->tg_relation);
 	if (tracker)
-		LogChange(tracker->log, &run_id, CHANGE_TRUNCATE, NULL);
+		LogChange(&run_id, CHANGE_TRUNCATE, NULL);
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -427,12 +425,12 @@ brain_track_truncate(PG_FUNCTION_ARGS)
  * Log a row of brain.embeddings for the run that it belongs to.
  */
 static void
-LogEmbedding(ChangeLog *log, TupleTableSlot *slot)
+LogEmbedding(TupleTableSlot *slot)
 {
 	bool		isnull;
 	pg_uuid_t  *run_id = DatumGetUUIDP(slot_getattr(slot, EMBEDDING_RUN_ID, &isnull));
 
-	LogChange(log, run_id, CHANGE_ROW,
+	LogChange(run_id, CHANGE_ROW,
 			  TextDatumGetCString(slot_getattr(slot, EMBEDDING_SAMPLE_ID, &isnull)));
 }
 
@@ -445,14 +443,12 @@ Datum
 brain_track_embeddings(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
-	ChangeLog  *log;
 
 	CheckCalledAsTrigger(fcinfo, true);
 	if (RelationGetRelid(data->tg_relation) != BrainRelation("embeddings"))
 		PG_RETURN_POINTER(NULL);
-	log = OpenChangeLog();
-	LogEmbedding(log, data->tg_trigslot);
+	LogEmbedding(data->tg_trigslot);
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
-		LogEmbedding(log, data->tg_newslot);
+		LogEmbedding(data->tg_newslot);
 	PG_RETURN_POINTER(NULL);
 }

@@ -33,6 +33,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -49,6 +50,7 @@
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
+#include "filter.h"
 #include "tracking.h"
 #include "try.h"
 
@@ -289,6 +291,38 @@ CheckKeyType(const Run *run, Relation rel)
 	return NULL;
 }
 
+#ifdef ATTRIBUTE_GENERATED_VIRTUAL
+/*
+ * A virtual column has no value in a trigger.
+ */
+static Problem *
+CheckVirtualColumns(const Run *run, Relation rel)
+{
+	AttrNumber	embeddings = run->embeddings_field ?
+		ResolveColumn(rel, run->embeddings_attno, run->embeddings_field) : InvalidAttrNumber;
+	Bitmapset  *columns = NULL;
+	bool		any_column = run->filter && run->filter_tree == NULL;
+
+	if (run->filter_tree)
+		pull_varattnos(stringToNode(run->filter_tree), 1, &columns);
+	any_column |= bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, columns);
+	for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i - 1);
+
+		if (attribute->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL &&
+			(i == embeddings || any_column ||
+			 bms_is_member(i - FirstLowInvalidHeapAttributeNumber, columns)))
+			return MakeProblem(ERRCODE_FEATURE_NOT_SUPPORTED,
+							   psprintf(_("column \"%s\" is a virtual generated column"),
+										NameStr(attribute->attname)), NULL);
+	}
+	return NULL;
+}
+#else
+#define CheckVirtualColumns(run, rel) NULL
+#endif
+
 /*
  * Why a dataset can never be tracked as it is; NULL when it can.
  */
@@ -300,6 +334,8 @@ CheckTrackable(const Run *run, Relation rel)
 
 	if (problem == NULL)
 		problem = CheckKeyType(run, rel);
+	if (problem == NULL)
+		problem = CheckVirtualColumns(run, rel);
 	if (problem)
 		return problem;
 	foreach(lc, TrackedTables(rel))
@@ -413,6 +449,15 @@ InvalidateKnown(Datum arg pg_attribute_unused(), Oid relid)
 	}
 }
 
+/*
+ * A function was made anew: one of a filter, perhaps.
+ */
+static void
+InvalidateAllKnown(Datum arg, int cache pg_attribute_unused(), uint32 hash pg_attribute_unused())
+{
+	InvalidateKnown(arg, InvalidOid);
+}
+
 static KnownTracking *
 FindKnown(const pg_uuid_t *run_id)
 {
@@ -430,6 +475,7 @@ FindKnown(const pg_uuid_t *run_id)
 		known = hash_create("milvus_brain tracking", 16, &control,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 		CacheRegisterRelcacheCallback(InvalidateKnown, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, InvalidateAllKnown, (Datum) 0);
 	}
 	entry = hash_search(known, run_id, HASH_ENTER, &found);
 	if (!found)
@@ -487,7 +533,10 @@ ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 											_("ALTER TABLE brain.embeddings ENABLE ALWAYS TRIGGER track_changes, then call brain.sync()."));
 	}
 	if (run->filter_tree)
+	{
 		appendStringInfoString(&facts, run->filter_tree);
+		AddFilterCode(stringToNode(run->filter_tree), &facts);
+	}
 	foreach(lc, members)
 	{
 		Oid			member = lfirst_oid(lc);
@@ -560,12 +609,67 @@ TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot)
 	return true;
 }
 
+/* ---------- is it being written? ---------- */
+
+static bool
+IsOpenForWriting(Relation rel)
+{
+	return rel->rd_refcnt > 1 && CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+}
+
+/*
+ * Is a statement that this call belongs to writing into the dataset? A volatile
+ * function that it calls sees the rows that it has written, but its triggers
+ * fire at its end. It has the table open, and locked for writing; one that only
+ * reads the table, in a transaction that has written into it before, is taken
+ * for one too. rel is open once by our own doing.
+ */
+bool
+IsBeingWritten(Relation rel)
+{
+	List	   *members;
+	ListCell   *lc;
+
+	if (IsOpenForWriting(rel))
+		return true;
+	members = TrackedTables(rel);
+	foreach(lc, members)
+	{
+		Relation	member;
+		bool		is_open;
+
+		if (lfirst_oid(lc) == RelationGetRelid(rel))
+			continue;
+		member = RelationIdGetRelation(lfirst_oid(lc));
+		if (member == NULL)
+			continue;
+		is_open = IsOpenForWriting(member);
+		RelationClose(member);
+		if (is_open)
+			return true;
+	}
+	return false;
+}
+
 /* ---------- making them ---------- */
 
 typedef struct WriterStop
 {
 	Oid			relid;
+	LOCKMODE	runs_mode;
 } WriterStop;
+
+pg_noreturn static void RaiseNotStopped(Oid relid);
+
+static void
+RaiseNotStopped(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not stop writers of \"%s\" for a moment", DatasetName(relid)),
+			 errdetail("Some transaction keeps writing, or has not ended."),
+			 errhint("Try again when pg_locks shows no long transaction on it.")));
+}
 
 static void
 LockAgainstWriters(void *arg)
@@ -577,30 +681,29 @@ LockAgainstWriters(void *arg)
 							 GUC_ACTION_SAVE, true, 0, false);
 	LockRelationOid(stop->relid, ShareRowExclusiveLock);
 	(void) find_all_inheritors(stop->relid, ShareRowExclusiveLock, NULL);
+	if (!ConditionalLockRuns(stop->relid, stop->runs_mode))
+		RaiseNotStopped(stop->relid);
 	AtEOXact_GUC(false, nest_level);
 }
 
 static bool
-TryLockAgainstWriters(Oid relid)
+TryLockAgainstWriters(const WriterStop *stop)
 {
 	List	   *members;
-	ListCell   *lc;
+	int			n_locked = 0;
 
-	if (!ConditionalLockRelationOid(relid, ShareRowExclusiveLock))
+	if (!ConditionalLockRelationOid(stop->relid, ShareRowExclusiveLock))
 		return false;
-	members = find_all_inheritors(relid, NoLock, NULL);
-	foreach(lc, members)
-	{
-		if (!ConditionalLockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock))
-		{
-			/* back to where writers are not in the way of each other's wait */
-			for (int i = 0; i < foreach_current_index(lc); i++)
-				UnlockRelationOid(list_nth_oid(members, i), ShareRowExclusiveLock);
-			UnlockRelationOid(relid, ShareRowExclusiveLock);
-			return false;
-		}
-	}
-	return true;
+	members = find_all_inheritors(stop->relid, NoLock, NULL);
+	while (n_locked < list_length(members) &&
+		   ConditionalLockRelationOid(list_nth_oid(members, n_locked), ShareRowExclusiveLock))
+		n_locked++;
+	if (n_locked == list_length(members) && ConditionalLockRuns(stop->relid, stop->runs_mode))
+		return true;
+	for (int i = 0; i < n_locked; i++)
+		UnlockRelationOid(list_nth_oid(members, i), ShareRowExclusiveLock);
+	UnlockRelationOid(stop->relid, ShareRowExclusiveLock);
+	return false;
 }
 
 static void
@@ -614,17 +717,18 @@ Pause(void)
 }
 
 /*
- * Stop the writers of a dataset until the end of the transaction. Error 55P03
- * when that takes too long.
+ * Stop the writers of a dataset until the end of the transaction, and take the
+ * lock on its runs: nothing is waited for while writers wait. Error 55P03 when
+ * that takes too long.
  */
 static void
-StopWriters(Oid relid)
+StopWriters(Oid relid, LOCKMODE runs_mode)
 {
-	WriterStop	stop = {relid};
+	WriterStop	stop = {relid, runs_mode};
 
 	for (int i = 0; i < POLITE_ATTEMPTS; i++)
 	{
-		if (TryLockAgainstWriters(relid))
+		if (TryLockAgainstWriters(&stop))
 			return;
 		Pause();
 	}
@@ -638,11 +742,7 @@ StopWriters(Oid relid)
 			ReThrowError(error);
 		Pause();
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not stop writers of \"%s\" for a moment", DatasetName(relid)),
-			 errdetail("Some transaction keeps writing, or has not ended."),
-			 errhint("Try again when pg_locks shows no long transaction on it.")));
+	RaiseNotStopped(relid);
 }
 
 static void
@@ -736,16 +836,22 @@ MendTriggers(const Run *run, Relation rel)
  * and writers stay stopped until the end of the transaction then. rel can be
  * tracked. A trigger that somebody has disabled stays so. *fingerprint is set to
  * the new one if nothing but our triggers has changed since it was taken.
+ * Error 55006 when a statement that is writing into it would not fire them.
  */
 bool
-EnsureTriggers(const Run *run, Relation rel, uint64 *fingerprint)
+EnsureTriggers(const Run *run, Relation rel, LOCKMODE runs_mode, uint64 *fingerprint)
 {
 	Tracking   *tracking = LookAtTracking(run, rel);
 	bool		is_as_it_was;
 
 	if (tracking->problem == NULL || !tracking->can_mend)
 		return false;
-	StopWriters(RelationGetRelid(rel));
+	if (IsBeingWritten(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot begin to track \"%s\" because it is being used by active queries in this session",
+						DatasetName(RelationGetRelid(rel)))));
+	StopWriters(RelationGetRelid(rel), runs_mode);
 	is_as_it_was = LookAtTracking(run, rel)->fingerprint == *fingerprint;
 	MendTriggers(run, rel);
 	if (is_as_it_was)
