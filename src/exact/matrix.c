@@ -445,12 +445,43 @@ MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_re
 	return opened;
 }
 
+/*
+ * Has a base's newest file been removed? Then nobody asks for it again, but for
+ * an old snapshot, which finds the table instead.
+ */
+static bool
+IsGone(const OpenedBase *opened)
+{
+	struct stat info;
+
+	return stat(opened->base.files[opened->base.n_files - 1]->path, &info) != 0 && errno == ENOENT;
+}
+
+/*
+ * Unmap what is not needed any more: a mapping keeps the disk space of a file
+ * that was removed.
+ */
+static void
+CloseGoneBases(void)
+{
+	List	   *bases = list_copy(opened_bases);
+	ListCell   *lc;
+
+	foreach(lc, bases)
+	{
+		if (IsGone(lfirst(lc)))
+			CloseBase(lfirst(lc));
+	}
+	list_free(bases);
+}
+
 static void
 MakeRoom(const pg_uuid_t *run_id)
 {
 	OpenedBase *oldest = NULL;
 	ListCell   *lc;
 
+	CloseGoneBases();
 	foreach(lc, opened_bases)
 	{
 		OpenedBase *opened = lfirst(lc);
@@ -1018,4 +1049,5 @@ RemoveMatrixFile(const MatrixEntry *entry)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not remove matrix file \"%s\": %m", path)));
+	CloseGoneBases();
 }
