@@ -9,6 +9,8 @@
 #include <math.h>
 
 #include "exact/batch.h"
+#include "exact/blas.h"
+#include "exact/lanes.h"
 #include "exact/screen.h"
 #include "matrices.h"
 
@@ -24,6 +26,88 @@ Fail(const char *what, Kind kind, const MatrixPart *part, const char *detail)
 	if (failures++ < 20)
 		printf("not ok: %s: %s, %s, n = %ld, dim = %d, m = %d: %s\n", what, kind_names[kind],
 			   MetricName(part->metric), (long) part->n, part->dim, part->m, detail);
+}
+
+/* ---------- products ---------- */
+
+/*
+ * A product of odd sizes, of which no element is off by more than its bound, and
+ * nothing beside it is touched.
+ */
+static void
+CheckProducts(int m, int n, int k)
+{
+	int			lda = k + Below(5);
+	int			ldb = k + Below(5);
+	int			ldc = n + Below(5);
+	float	   *a = palloc(sizeof(float) * (m * lda + 1));
+	float	   *b = palloc(sizeof(float) * (n * ldb + 1));
+	float	   *c = palloc(sizeof(float) * (m * ldc + 1));
+	bool		right = true;
+
+	for (int i = 0; i < m * lda; i++)
+		a[i] = (float) Gaussian();
+	for (int i = 0; i < n * ldb; i++)
+		b[i] = (float) Gaussian();
+	for (int i = 0; i <= m * ldc; i++)
+		c[i] = 12345;
+	MultiplyTransposed(m, n, k, a, lda, b, ldb, c, ldc);
+	for (int i = 0; i < m; i++)
+		for (int j = 0; j < ldc; j++)
+		{
+			double		sum = 0;
+			double		sizes = 0;
+
+			for (int l = 0; l < k && j < n; l++)
+			{
+				sum += (double) a[i * lda + l] * b[j * ldb + l];
+				sizes += fabs((double) a[i * lda + l] * b[j * ldb + l]);
+			}
+			if (j < n)
+				right = right && fabs(c[i * ldc + j] - sum) <= (k + 2) * FLOAT_UNIT * sizes;
+			else
+				right = right && c[i * ldc + j] == 12345;
+		}
+	checks++;
+	if ((!right || c[m * ldc] != 12345) && failures++ < 20)
+		printf("not ok: product %d x %d x %d\n", m, n, k);
+	pfree(a);
+	pfree(b);
+	pfree(c);
+}
+
+/* ---------- rotations ---------- */
+
+/*
+ * A rotation that was found is as orthonormal as it says, in long double; and
+ * one is found where it helps, and only there.
+ */
+static void
+CheckRotation(Kind kind, const MatrixPart *part)
+{
+	long double squares = 0;
+	char		detail[100];
+
+	checks++;
+	for (int i = 0; i < part->m; i++)
+		for (int j = 0; j < part->m; j++)
+		{
+			long double product = i == j ? -1 : 0;
+
+			for (int l = 0; l < part->dim; l++)
+				product += (long double) part->rotation[(Size) i * part->stride + l] *
+					part->rotation[(Size) j * part->stride + l];
+			squares += product * product;
+		}
+	if (sqrtl(squares) > part->rotation_error || part->rotation_error > 1e-4)
+	{
+		snprintf(detail, sizeof detail, "|V V' - 1| is %Lg, not %g", sqrtl(squares), part->rotation_error);
+		Fail("rotation", kind, part, detail);
+	}
+	if ((kind == KIND_GAUSSIAN && part->m > 0) || (kind == KIND_LOW_RANK && part->dim > 300 && part->m == 0))
+		Fail("rotation", kind, part, "the length is wrong");
+	if (part->m > PrefixLimit(part->n, part->dim))
+		Fail("rotation", kind, part, "is too long");
 }
 
 /* ---------- bounds ---------- */
@@ -448,6 +532,8 @@ CheckMatrix(Kind kind, Metric metric, int64 n, int dim, int m)
 		uint64	   *dead = AllocPages(sizeof(uint64) * (part_n / 64 + 1));
 
 		MakePart(&parts[p], metric, part_n, dim, rows + first * stride, m);
+		if (m < 0)
+			CheckRotation(kind, &parts[p]);
 		for (int64 i = 0; i < part_n; i++)
 			if (Below(p == 0 ? 1000 : 3) == 0)
 				dead[i / 64] |= (uint64) 1 << (i % 64);
@@ -515,8 +601,15 @@ main(int argc, char **argv)
 		dim = dims[Below(lengthof(dims))];
 		n = Below(8) == 0 ? Below(3) : 50 + Below(Below(4) == 0 ? 12000 : 2500);
 		m = dim >= 64 && Below(2) ? Below(3) ? 32 : 1 + Below(dim / 2) : 0;
+		/* the rotation is to be found */
+		if (dim >= 64 && n >= 4096 && Below(2))
+			m = -1;
 		CheckMatrix(kind, metric, n, dim, m);
+		for (int i = 0; i < 3; i++)
+			CheckProducts(1 + Below(100), 1 + Below(100), 1 + Below(i == 2 ? 2000 : 100));
 	}
+	/* more than one slice */
+	CheckProducts(2500, 499, 501);
 	printf("%s: seed %lu, %ld checks, %ld failures\n", failures ? "not ok" : "ok",
 		   (unsigned long) seed, checks, failures);
 	return failures ? 1 : 0;

@@ -16,6 +16,7 @@
 #include "exact/blas.h"
 #include "exact/lanes.h"
 #include "matrices.h"
+#include "miscadmin.h"
 
 #define K 10
 
@@ -102,15 +103,20 @@ Measure(const char *name, const MatrixPart *part, ScanQuery *query, const float 
 			squared_norms[j] = SquaredNorm(query->vectors + (Size) j * query->dim, query->dim);
 		query->squared_norms = squared_norms;
 		begin = Milliseconds();
+		if (i == 0)
+			shim_longest = -1;
+		CHECK_FOR_INTERRUPTS();
 		ScanMatrix(part, 1, query, Keep, &best, &counts);
+		CHECK_FOR_INTERRUPTS();
 		times[i] = Milliseconds() - begin;
 	}
 	printf("%-28s first %8.3f ms", name, times[0]);
 	qsort(times, n_queries, sizeof(double), CompareDoubles);
-	printf(", min %8.3f, median %8.3f (%5.2f of the sum, %.3f a query); rows prefix %ld, int8 %ld, float32 %ld, exact %ld\n",
+	printf(", min %8.3f, median %8.3f (%5.2f of the sum, %.3f a query); rows prefix %ld, int8 %ld, float32 %ld, exact %ld; %.1f ms uninterruptible\n",
 		   times[0], times[n_queries / 2], times[n_queries / 2] / sum, times[n_queries / 2] / query->n,
 		   (long) counts.prefix_rows / n_queries, (long) counts.int8_rows / n_queries,
-		   (long) counts.float32_rows / n_queries, (long) counts.exact_rows / n_queries);
+		   (long) counts.float32_rows / n_queries, (long) counts.exact_rows / n_queries,
+		   shim_longest);
 }
 
 static int
@@ -164,10 +170,12 @@ MeasureProducts(const MatrixPart *part, ScanQuery *query, const float *queries)
 		}
 	if (part->n > 30000)
 		return;
+	shim_longest = -1;
 	begin = Milliseconds();
 	AllNeighbors(part, 1, part->metric, K, INFINITY, 32 << 20, CompareRows, CountNeighbors, &count);
 	begin = Milliseconds() - begin;
-	printf("neighbors: %.0f ms, %.2f of the peak\n", begin, flops * part->n / best / begin);
+	printf("neighbors: %.0f ms, %.2f of the peak; %.1f ms uninterruptible\n", begin,
+		   flops * part->n / best / begin, shim_longest);
 }
 
 int
@@ -200,10 +208,11 @@ main(int argc, char **argv)
 	for (int i = 0; i < 9000; i++)
 		memcpy(queries + (Size) i * dim, rows + (int64) ((i * 2654435761u) % (unsigned) n) * stride,
 			   sizeof(float) * dim);
+	shim_longest = -1;
 	begin = Milliseconds();
 	MakePart(&part, metric, n, dim, rows, -1);
-	printf("%ld x %d %s, %s: m = %d, made in %.0f ms\n", (long) n, dim, kind_names[kind], MetricName(metric),
-		   part.m, Milliseconds() - begin);
+	printf("%ld x %d %s, %s: m = %d, made in %.0f ms; %.1f ms uninterruptible\n", (long) n, dim, kind_names[kind], MetricName(metric),
+		   part.m, Milliseconds() - begin, shim_longest);
 	for (int i = 0; i < 20; i++)
 	{
 		volatile float total;

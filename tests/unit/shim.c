@@ -3,6 +3,7 @@
  *		What shim/ declares.
  */
 #include <stdarg.h>
+#include <time.h>
 
 #include "postgres.h"
 
@@ -11,7 +12,7 @@
 
 int			shim_level;
 int			shim_warnings;
-long		shim_interrupts;
+double		shim_longest;
 
 int
 shim_say(const char *format,...)
@@ -26,6 +27,23 @@ shim_say(const char *format,...)
 	va_end(arguments);
 	fputc('\n', stderr);
 	return 0;
+}
+
+void
+shim_interrupt(void)
+{
+	static struct timespec last;
+	struct timespec now;
+	double		passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = (now.tv_sec - last.tv_sec) * 1e3 + (now.tv_nsec - last.tv_nsec) / 1e6;
+	/* the first look, and the first after shim_longest was read, have none before */
+	if (last.tv_sec > 0 && shim_longest >= 0)
+		shim_longest = Max(shim_longest, passed);
+	else if (shim_longest < 0)
+		shim_longest = 0;
+	last = now;
 }
 
 /*

@@ -1,4 +1,7 @@
 /* miscadmin.h: see postgres.h */
-#define CHECK_FOR_INTERRUPTS() (shim_interrupts++)
+#define CHECK_FOR_INTERRUPTS() shim_interrupt()
 #define IsUnderPostmaster true
-extern long shim_interrupts;
+
+/* Milliseconds that passed at most between two looks for interrupts. */
+extern double shim_longest;
+extern void shim_interrupt(void);
