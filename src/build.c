@@ -145,6 +145,9 @@ TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode)
 {
 	if (build->writer && !FinishMatrix(build->writer, NULL))
 		build->reason = pstrdup(MatrixFailure(build->writer));
+	if (build->seen && build->reason == NULL && IsBeingWritten(rel))
+		build->reason = psprintf(_("\"%s\" was being used by active queries in the session"),
+								 RelationGetRelationName(rel));
 	/* without a base nobody needs a log */
 	if (build->seen && build->reason == NULL)
 		build->made_triggers = EnsureTriggers(build->run, rel, runs_mode, &build->fingerprint);

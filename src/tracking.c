@@ -835,8 +835,9 @@ MendTriggers(const Run *run, Relation rel)
  * See to it that a run's dataset is tracked; true when something had to be done,
  * and writers stay stopped until the end of the transaction then. rel can be
  * tracked. A trigger that somebody has disabled stays so. *fingerprint is set to
- * the new one if nothing but our triggers has changed since it was taken.
- * Error 55006 when a statement that is writing into it would not fire them.
+ * the new one if nothing but our triggers has changed since it was taken. Not to
+ * be called by a statement that is writing into the dataset, which would not fire
+ * them: see IsBeingWritten().
  */
 bool
 EnsureTriggers(const Run *run, Relation rel, LOCKMODE runs_mode, uint64 *fingerprint)
@@ -846,11 +847,6 @@ EnsureTriggers(const Run *run, Relation rel, LOCKMODE runs_mode, uint64 *fingerp
 
 	if (tracking->problem == NULL || !tracking->can_mend)
 		return false;
-	if (IsBeingWritten(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot begin to track \"%s\" because it is being used by active queries in this session",
-						DatasetName(RelationGetRelid(rel)))));
 	StopWriters(RelationGetRelid(rel), runs_mode);
 	is_as_it_was = LookAtTracking(run, rel)->fingerprint == *fingerprint;
 	MendTriggers(run, rel);
