@@ -31,17 +31,18 @@
 #define MIN_PREFIX_DIM 64
 #define MIN_PREFIX_ROWS 4096
 
-/* Floats of the sample that are used. */
+/* Rows of the sample that are used, and floats of them. */
+#define MIN_SAMPLE_ROWS 2048
 #define MAX_SAMPLE (8 * 1024 * 1024)
 
 /*
  * Each iteration multiplies what is not in the directions by the ratio of two
  * eigenvalues; where that is near 1, either direction will do.
  */
-#define ITERATIONS 8
+#define ITERATIONS 4
 
 /* Rows of the sample on which prefixes of each length are tried. */
-#define N_TRIED 32
+#define N_TRIED 24
 
 /* What int8 codes add to a prefix's error, for vectors of norm 1; about. */
 #define CODE_ERROR 0.006
@@ -72,18 +73,28 @@ typedef struct Sample
 	double	   *squares;		/* of their norms */
 } Sample;
 
-static double
+/* Eight doubles, not aligned. */
+typedef double DoubleLanes __attribute__((vector_size(64), aligned(8), may_alias));
+
+#define AddDoubleLanes(l) (((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])))
+
+BRAIN_KERNEL static double
 SumOfProducts(const double *a, const double *b, int n)
 {
-	double		lane[8] = {0};
+	DoubleLanes even = {0};
+	DoubleLanes odd = {0};
+	double		sum = 0;
 	int			i = 0;
 
-	for (; i + 8 <= n; i += 8)
-		for (int l = 0; l < 8; l++)
-			lane[l] += a[i + l] * b[i + l];
+	for (; i + 16 <= n; i += 16)
+	{
+		even += *(const DoubleLanes *) (a + i) * *(const DoubleLanes *) (b + i);
+		odd += *(const DoubleLanes *) (a + i + 8) * *(const DoubleLanes *) (b + i + 8);
+	}
 	for (; i < n; i++)
-		lane[0] += a[i] * b[i];
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+		sum += a[i] * b[i];
+	even += odd;
+	return sum + AddDoubleLanes(even);
 }
 
 /*
@@ -98,7 +109,7 @@ ReadSample(Sample *sample, Metric metric, const float *rows, int64 n, int dim)
 
 	sample->metric = metric;
 	sample->dim = dim;
-	sample->n = (int) Min(n, MAX_SAMPLE / dim);
+	sample->n = (int) Min(n, Min(MAX_SAMPLE / dim, Max(MIN_SAMPLE_ROWS, 2 * dim)));
 	sample->rows = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * sample->n * dim);
 	sample->squares = palloc(sizeof(double) * sample->n);
 	for (int i = 0; i < sample->n; i++)
@@ -156,37 +167,36 @@ FillRandom(double *values, int n, uint64 *state)
 }
 
 static void
-SubtractMultiple(double *a, double factor, const double *b, int n)
-{
-	for (int i = 0; i < n; i++)
-		a[i] -= factor * b[i];
-}
-
-static void
 Scale(double *a, double factor, int n)
 {
 	for (int i = 0; i < n; i++)
 		a[i] *= factor;
 }
 
-BRAIN_KERNEL static void
+/*
+ * Take from a direction what it has of n others, which are orthonormal.
+ */
+static void
 SubtractProjections(double *direction, const double *others, int n, int dim)
 {
 	for (int i = 0; i < n; i++)
 	{
 		const double *other = others + (Size) i * dim;
+		double		product = SumOfProducts(direction, other, dim);
 
-		SubtractMultiple(direction, SumOfProducts(direction, other, dim), other, dim);
+		for (int j = 0; j < dim; j++)
+			direction[j] -= product * other[j];
 	}
 }
 
 /*
- * Make n directions orthonormal, in double: Gram and Schmidt, twice. One that
- * depends on those before it, as when the sample has fewer dimensions than
- * asked for, is replaced by an arbitrary one.
+ * Make n directions orthonormal, in double, by Gram and Schmidt; once is enough
+ * between iterations, twice in the end. One that depends on those before it, as
+ * when the sample has fewer dimensions than asked for, is replaced by an
+ * arbitrary one.
  */
 static void
-Orthonormalise(double *directions, int n, int dim, uint64 *state)
+Orthonormalise(double *directions, int n, int dim, bool twice, uint64 *state)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -207,6 +217,8 @@ Orthonormalise(double *directions, int n, int dim, uint64 *state)
 			before = SumOfProducts(direction, direction, dim);
 		}
 		Scale(direction, 1 / sqrt(after), dim);
+		if (!twice)
+			continue;
 		SubtractProjections(direction, directions, i, dim);
 		Scale(direction, 1 / sqrt(SumOfProducts(direction, direction, dim)), dim);
 	}
@@ -226,8 +238,9 @@ FindDirections(const Sample *sample, int n)
 	float	   *to = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * size);
 	uint64		state = 1;
 
+	/* arbitrary directions of so many dimensions are nearly orthogonal */
 	FillRandom(directions, (int) size, &state);
-	Orthonormalise(directions, n, dim, &state);
+	Scale(directions, 1.0 / PG_INT64_MAX, (int) size);
 	for (int iteration = 0; iteration < ITERATIONS; iteration++)
 	{
 		for (Size i = 0; i < size; i++)
@@ -236,7 +249,7 @@ FindDirections(const Sample *sample, int n)
 		MultiplyTransposed(n, dim, dim, from, dim, moments, dim, to, dim);
 		for (Size i = 0; i < size; i++)
 			directions[i] = to[i];
-		Orthonormalise(directions, n, dim, &state);
+		Orthonormalise(directions, n, dim, iteration == ITERATIONS - 1, &state);
 	}
 	for (Size i = 0; i < size; i++)
 		from[i] = (float) directions[i];

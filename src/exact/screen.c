@@ -636,21 +636,30 @@ BoundProducts(const Target *target, const MatrixPart *part, int64 first, int n,
 
 /* ---------- building ---------- */
 
+typedef double DoubleLanes __attribute__((vector_size(64)));
+typedef int32 IntLanes __attribute__((vector_size(4 * LANES_OF_FLOAT)));
+typedef int8 CodeLanes __attribute__((vector_size(LANES_OF_FLOAT), may_alias));
+
 /* Rows whose rotation is computed at once. */
 #define SLICE_ROWS 128
 
+/* The squares are added up in double. n: a multiple of 16. */
 BRAIN_KERNEL static double
 Squares(const float *values, int n)
 {
-	double		lane[8] = {0};
-	int			i = 0;
+	DoubleLanes even = {0};
+	DoubleLanes odd = {0};
 
-	for (; i + 8 <= n; i += 8)
-		for (int l = 0; l < 8; l++)
-			lane[l] += (double) values[i + l] * (double) values[i + l];
-	for (; i < n; i++)
-		lane[0] += (double) values[i] * (double) values[i];
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+	for (int i = 0; i < n; i += 16)
+	{
+		DoubleLanes a = __builtin_convertvector(*(const HalfLanes *) (values + i), DoubleLanes);
+		DoubleLanes b = __builtin_convertvector(*(const HalfLanes *) (values + i + 8), DoubleLanes);
+
+		even += a * a;
+		odd += b * b;
+	}
+	even += odd;
+	return ((even[0] + even[4]) + (even[2] + even[6])) + ((even[1] + even[5]) + (even[3] + even[7]));
 }
 
 BRAIN_KERNEL static void
@@ -679,37 +688,29 @@ Largest(const float *values, int n)
 
 /*
  * Round n values (a multiple of 32) to codes. Returns the sum of the squares of
- * what rounding took.
+ * what rounding took. A float to which 1.5 * 2^23 is added has no digits behind
+ * the point left.
  */
 BRAIN_KERNEL static float
 RoundToCodes(const float *values, int n, float scale, int8 *codes)
 {
-	float		lane[16] = {0};
-	float		sum = 0;
+	const float point = 12582912.0f;
+	Lanes		squares = {0};
 	float		inverse = 1 / scale;
+	float		sum;
 
-	for (int i = 0; i < n; i += 16)
+	for (int i = 0; i < n; i += LANES_OF_FLOAT)
 	{
-		float		rounded[16];
+		Lanes		value = *(const Lanes *) (values + i);
+		Lanes		rounded = (value * inverse + point) - point;
+		Lanes		difference = value - scale * rounded;
 
-		for (int l = 0; l < 16; l++)
-		{
-			float		code = values[i + l] * inverse;
+		IntLanes	integers = __builtin_convertvector(rounded, IntLanes);
 
-			/* half a unit away from 0, then cut off */
-			rounded[l] = (float) (int) (code + (code < 0 ? -0.5f : 0.5f));
-		}
-		for (int l = 0; l < 16; l++)
-			codes[i + l] = (int8) rounded[l];
-		for (int l = 0; l < 16; l++)
-		{
-			float		difference = values[i + l] - scale * rounded[l];
-
-			lane[l] += difference * difference;
-		}
+		*(CodeLanes *) (codes + i) = __builtin_convertvector(integers, CodeLanes);
+		squares += difference * difference;
 	}
-	for (int l = 0; l < 16; l++)
-		sum += lane[l];
+	AddLanes(squares, sum);
 	return sum;
 }
 
@@ -765,7 +766,7 @@ QuantizePrefix(const float *y, int dim, int m, double e, double b_norm, double p
 			   int8 *prefix, ScreenBlock *screens, int at)
 {
 	double		in_float = ((dim + 2) * sqrt(m * (1 + e)) + 2) * FLOAT_UNIT * 1.01 * b_norm + 1e-15;
-	double		norm = sqrt(Squares(y, m));
+	double		norm = sqrt(Squares(y, PrefixStride(m)));
 	double		inside = Max(0, norm * (1 - 1e-9) - in_float);
 	double		outside = Max(0, b_norm * b_norm - inside * inside / (1 + e));
 	float		scale;
@@ -798,7 +799,7 @@ QuantizeSlice(Metric metric, int n, int dim, const float *rows, const float *rot
 		double		residual;
 
 		/* the norm comes to be 1, or by a power of two, which is exact, 1 to 2 */
-		norm[i] = sqrt(Squares(row, dim));
+		norm[i] = sqrt(Squares(row, stride));
 		power[i] = norm[i] > 0 ? ldexp(1, ilogb(norm[i])) : 1;
 		screens->norm[at + i] = norm[i] > FLT_MAX ? INFINITY : (float) norm[i];
 		if (metric == METRIC_COSINE)

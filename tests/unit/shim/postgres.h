@@ -26,6 +26,7 @@ typedef uint64_t uint64;
 typedef size_t Size;
 
 #define PG_INT32_MAX INT32_MAX
+#define PG_INT64_MAX INT64_MAX
 #define UINT64CONST(x) (x##UL)
 #define PGDLLIMPORT
 #define pg_noinline __attribute__((noinline))
