@@ -146,10 +146,16 @@ ReplaceBaseRow(const pg_uuid_t *run_id, const BaseRow *row)
 	CommandCounterIncrement();
 }
 
+/*
+ * Also over a row that the transaction has just written, which the active
+ * snapshot does not see.
+ */
 void
 WriteBaseRow(const BaseRow *row)
 {
+	PushActiveSnapshot(GetLatestSnapshot());
 	ReplaceBaseRow(&row->run_id, row);
+	PopActiveSnapshot();
 }
 
 void
