@@ -197,7 +197,8 @@ sub trimmed
 	return $output eq "\n" ? '' : $output;
 }
 
-# Output without what differs from run to run: seconds and points in time.
+# Output without what differs from run to run: seconds and points in time, and
+# which base of a run it is.
 sub masked
 {
 	my ($output) = @_;
@@ -206,6 +207,7 @@ sub masked
 	$masked =~ s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:?\d\d)?)?/TIME/g;
 	$masked =~ s/\| *\d[\d.e-]*$/| SECONDS/mg if $output =~ /\| +seconds$/m;
 	$masked =~ s/^seconds +\| .*/seconds | SECONDS/mg;
+	$masked =~ s/("generation": ")[0-9a-f-]{36}/$1GENERATION/g;
 	if ($masked ne $output)
 	{
 		$masked =~ s/-{2,}/--/g;
@@ -222,7 +224,7 @@ sub sorted_codes
 
 	$codes{ lc $1 } = 1
 	  while $sources =~ /(?:errcode\(|MakeProblem\(|return |\? |: )ERRCODE_(?:T_R_)?([A-Z_]+)/g;
-	delete @codes{qw(warning e_r_i_e_event_trigger_protocol_violated)};
+	delete @codes{qw(warning e_r_i_e_event_trigger_protocol_violated e_r_i_e_trigger_protocol_violated)};
 	return sort keys %codes;
 }
 
