@@ -61,6 +61,7 @@ bool		screening = true;
 typedef struct BaseSearch
 {
 	Search	   *search;
+	uint64		fingerprint;	/* of the dataset's tracking */
 	Base	   *base;
 	Changes    *changes;
 	HTAB	   *changed_ids;	/* NULL when there are none */
@@ -264,7 +265,8 @@ FindBaseAndChanges(BaseSearch *bs)
 		bs->reason = LongLogReason(bs);
 	if (bs->reason)
 		return;
-	bs->base = FindBase(bs, row, tracking->fingerprint);
+	bs->fingerprint = tracking->fingerprint;
+	bs->base = FindBase(bs, row, bs->fingerprint);
 	if (bs->base == NULL)
 		bs->reason = _("the base is missing, or not for this snapshot");
 	else if (bs->changes->n_ids > 0)
@@ -693,6 +695,13 @@ SearchBase(Search *search)
 		answered = RowsAreRestricted(search) ? AnswerQualified(bs) : AnswerPlain(bs);
 		if (!answered && bs->reason == NULL)
 			bs->reason = _("the matrix file is damaged");
+	}
+	/* a partition may have been truncated between base and changes */
+	if (answered && !Mutated("R6") &&
+		LookAtTracking(search->run, search->rel)->fingerprint != bs->fingerprint)
+	{
+		bs->reason = _("the dataset was altered meanwhile");
+		answered = false;
 	}
 	if (!answered)
 	{

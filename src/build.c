@@ -23,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -33,6 +34,7 @@
 #include "filter.h"
 #include "sweep.h"
 #include "testing.h"
+#include "try.h"
 
 pg_uuid_t *
 NewUuid(void)
@@ -334,7 +336,7 @@ MayPublish(const Run *run, Relation rel, Dataset *dataset)
 		CheckTrackable(run, rel) == NULL && CheckBuildable(rel) == NULL &&
 		(rel->rd_rel->relowner == GetUserId() || dataset->filter == NULL ||
 		 CodeNotOfSuperuser(dataset->filter) == NULL) &&
-		TriggersAreVisible(run, rel, GetActiveSnapshot());
+		TrackingIsVisible(run, rel, GetActiveSnapshot());
 }
 
 /*
@@ -377,6 +379,27 @@ WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t 
 	return published;
 }
 
+typedef struct ReaderCall
+{
+	const Run  *run;
+	Relation	rel;
+	Dataset    *dataset;
+	const pg_uuid_t *generation;
+	bool		published;
+} ReaderCall;
+
+/*
+ * The owner may not be able to read what the caller can: that is no reason for a
+ * search to fail.
+ */
+static void
+TryWriteForReaders(void *arg)
+{
+	ReaderCall *call = arg;
+
+	call->published = WriteForReaders(call->run, call->rel, call->dataset, call->generation);
+}
+
 /*
  * Make the file that a search found missing, for this search and others whose
  * snapshots see no less.
@@ -385,18 +408,32 @@ ReaderBuild
 BuildForReaders(const Run *run, Relation rel, Dataset *dataset, const BaseRow *row)
 {
 	pg_uuid_t	none = {{0}};
+	ReaderCall	call = {run, rel, dataset, NULL, false};
+	Oid			user;
+	int			security_context;
+	int			nest_level;
 	LOCKTAG		tag;
-	bool		published;
+	ErrorData  *error;
 
 	if (!MayPublish(run, rel, dataset))
 		return READER_NOT_NOW;
 	SetReaderTag(&tag, &run->id);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return READER_NOT_NOW;
-	published = WriteForReaders(run, rel, dataset, row ? &row->generation : &none);
+	call.generation = row ? &row->generation : &none;
+	GetUserIdAndSecContext(&user, &security_context);
+	nest_level = NewGUCNestLevel();
+	error = Try(TryWriteForReaders, &call);
+	/* a subtransaction has undone this already, if there was one */
+	SetUserIdAndSecContext(user, security_context);
+	AtEOXact_GUC(false, nest_level);
+	if (error)
+		ereport(LOG,
+				(errmsg("brain run \"%s\" of \"%s\" has no matrix: %s", run->brain_key,
+						dataset->name, error->message)));
 	(void) LockRelease(&tag, ExclusiveLock, false);
 	/* on a standby nobody else does */
-	if (published)
+	if (call.published)
 		SweepFiles(NULL);
-	return published ? READER_PUBLISHED : READER_FAILED;
+	return call.published ? READER_PUBLISHED : READER_FAILED;
 }

@@ -28,6 +28,7 @@
 #include "index.h"
 #include "milvus_brain.h"
 #include "progress.h"
+#include "sweep.h"
 
 PG_FUNCTION_INFO_V1(brain_compute_similarity);
 PG_FUNCTION_INFO_V1(brain_load_brain_results);
@@ -421,6 +422,8 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	(void) RecordBuild(build, rel, dataset);
 	EndProgress();
 	relation_close(rel, NoLock);
+	if (HasBases())
+		SweepFiles(NULL);
 	if (old && HasBases())
 		(void) DropTriggers(&old->id, run->dataset);
 	EndWrite();

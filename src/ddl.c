@@ -402,11 +402,17 @@ FollowTracking(const Run *run, Node *statement)
 {
 	Relation	rel;
 
-	if (!HasBases() || (rel = try_relation_open(run->dataset, NoLock)) == NULL)
+	if (!HasBases())
 		return;
 	if (BypassesTriggers(statement) && ReadBaseRow(&run->id))
 		LogChange(&run->id, CHANGE_ALL, NULL);
-	if (MakesPartition(statement) && CheckTrackable(run, rel) == NULL)
+	/* what has the dataset locked would wait for us in turn: sync() mends it then */
+	if (!MakesPartition(statement) || !ConditionalLockRelationOid(run->dataset, AccessShareLock))
+		return;
+	rel = try_relation_open(run->dataset, NoLock);
+	if (rel == NULL)
+		return;
+	if (CheckTrackable(run, rel) == NULL)
 		AddMissingTriggers(run, rel);
 	relation_close(rel, NoLock);
 }

@@ -32,6 +32,7 @@
 #include "filter.h"
 #include "identifier.h"
 #include "runs.h"
+#include "sweep.h"
 #include "tracking.h"
 #include "try.h"
 
@@ -405,6 +406,7 @@ EndWrite(void)
 #define LOCK_RUNS_OF_DATASET 0
 #define LOCK_RUNS_OF_SCHEMA 1
 #define LOCK_SYNC_OF_DATASET 2
+#define LOCK_SWEEP 3
 
 static void
 LockAndLook(Oid object, uint16 kind, LOCKMODE mode)
@@ -462,6 +464,15 @@ void
 LockSync(Oid relid)
 {
 	LockAndLook(relid, LOCK_SYNC_OF_DATASET, ExclusiveLock);
+}
+
+/*
+ * Keep other sweeps away until this transaction ends.
+ */
+void
+LockSweep(void)
+{
+	LockAndLook(InvalidOid, LOCK_SWEEP, ExclusiveLock);
 }
 
 /*
@@ -588,6 +599,8 @@ EndChange(Relation rel, List *gone)
 	ListCell   *lc;
 
 	relation_close(rel, NoLock);
+	if (gone && HasBases())
+		SweepFiles(NULL);
 	foreach(lc, HasBases() ? gone : NIL)
 		(void) DropTriggers(&((Run *) lfirst(lc))->id, relid);
 	EndWrite();

@@ -35,6 +35,7 @@ extern bool TryLockRuns(Oid relid);
 extern void UnlockRuns(Oid relid, LOCKMODE mode);
 extern void RemoveRun(const Run *run);
 extern void LockSync(Oid relid);
+extern void LockSweep(void);
 extern void LockRunsOfSchema(Oid namespace, LOCKMODE mode);
 extern void RequireOwner(Relation rel);
 pg_noreturn extern void RaiseDuplicateRun(Relation rel, const char *brain_key);

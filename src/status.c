@@ -59,10 +59,10 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 	(void) LookAtRun(run, rel, &problem);
 	if (problem)
 		return problem->message;
-	if (tracking->problem)
-		return tracking->problem->message;
 	if (row && row->reason)
 		return row->reason;
+	if (tracking->problem)
+		return pstrdup(tracking->problem->message);
 	changes = ReadChanges(&run->id, ChangesLimit(row), false);
 	if (changes->everything)
 		return _("the dataset was altered or truncated since the last sync");
@@ -90,11 +90,12 @@ PutStatus(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
 	BaseRow    *row = ReadBaseRow(&run->id);
 	TimestampTz oldest;
 	int64		n_changes = CountChanges(&run->id, &oldest);
+	bool		tracked = LookAtTracking(run, rel)->problem == NULL;
 	char	   *reason = WhyNotInUse(run, rel, row);
 
 	values[STATUS_SAMPLES] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[STATUS_BRAIN_KEY] = CStringGetTextDatum(run->brain_key);
-	values[STATUS_TRACKED] = BoolGetDatum(LookAtTracking(run, rel)->problem == NULL);
+	values[STATUS_TRACKED] = BoolGetDatum(tracked);
 	values[STATUS_CHANGES] = Int64GetDatum(n_changes);
 	nulls[STATUS_OLDEST_CHANGE_AGE] = n_changes == 0;
 	if (n_changes > 0)

@@ -145,8 +145,10 @@ SweepChanges(ReturnSetInfo *rsinfo)
 	foreach(lc, RunsInChangeLog())
 	{
 		pg_uuid_t  *run_id = lfirst(lc);
+		Run		   *run = ReadRun(run_id);
 
-		if (ReadRun(run_id))
+		/* one that was cleaned up is logged until its triggers go */
+		if (run && run->has_index)
 			continue;
 		DeleteChanges(run_id);
 		PutRemoved(rsinfo, "changes", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(run_id))));
@@ -164,6 +166,7 @@ brain_sweep(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	BeginWrite("sweep()");
+	LockSweep();
 	SweepFiles(rsinfo);
 	SweepTriggers(rsinfo);
 	SweepChanges(rsinfo);

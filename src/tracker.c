@@ -23,6 +23,7 @@
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -58,6 +59,9 @@ typedef struct Tracker
 	Bitmapset  *filter_columns; /* of the run's filter */
 	bool		any_column;		/* the filter may use every column */
 } Tracker;
+
+/* How many of them a session keeps before it forgets some. */
+#define MAX_TRACKERS 64
 
 static HTAB *trackers = NULL;
 
@@ -205,6 +209,29 @@ FillTracker(Tracker *tracker, Relation rel)
 }
 
 /*
+ * Tables and runs come and go: forget those that would have to be read again
+ * anyway. Not within another trigger, which may be in use of one of them.
+ */
+static void
+ForgetInvalid(const Tracker *but)
+{
+	HASH_SEQ_STATUS status;
+	Tracker    *tracker;
+
+	if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1)
+		return;
+	hash_seq_init(&status, trackers);
+	while ((tracker = hash_seq_search(&status)) != NULL)
+	{
+		if (tracker == but || tracker->valid)
+			continue;
+		if (tracker->context)
+			MemoryContextDelete(tracker->context);
+		(void) hash_search(trackers, &tracker->key, HASH_REMOVE, NULL);
+	}
+}
+
+/*
  * What is known of a table's run; NULL when nothing is to be logged.
  */
 static Tracker *
@@ -220,6 +247,8 @@ FindTracker(const pg_uuid_t *run_id, Relation rel)
 	tracker = hash_search(trackers, &key, HASH_ENTER, &found);
 	if (!found)
 	{
+		if (hash_get_num_entries(trackers) > MAX_TRACKERS)
+			ForgetInvalid(tracker);
 		tracker->valid = false;
 		tracker->context = NULL;
 	}

@@ -67,6 +67,9 @@
 #define MS_BETWEEN_ATTEMPTS 100
 #define QUEUED_LOCK_TIMEOUT "250ms"
 
+/* How many runs' tracking a session remembers before it forgets some. */
+#define MAX_KNOWN 64
+
 /* ---------- names ---------- */
 
 static char *
@@ -450,6 +453,26 @@ InvalidateKnown(Datum arg pg_attribute_unused(), Oid relid)
 }
 
 /*
+ * Runs come and go: forget those that would have to be looked at again anyway.
+ */
+static void
+ForgetInvalid(const KnownTracking *but)
+{
+	HASH_SEQ_STATUS status;
+	KnownTracking *entry;
+
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry == but || entry->valid)
+			continue;
+		if (entry->context)
+			MemoryContextDelete(entry->context);
+		(void) hash_search(known, &entry->run_id, HASH_REMOVE, NULL);
+	}
+}
+
+/*
  * A function was made anew: one of a filter, perhaps.
  */
 static void
@@ -480,6 +503,8 @@ FindKnown(const pg_uuid_t *run_id)
 	entry = hash_search(known, run_id, HASH_ENTER, &found);
 	if (!found)
 	{
+		if (hash_get_num_entries(known) > MAX_KNOWN)
+			ForgetInvalid(entry);
 		entry->valid = false;
 		entry->context = NULL;
 		entry->n_members = 0;
@@ -506,6 +531,30 @@ NoteMembers(KnownTracking *entry, const Run *run, Relation rel)
 	return members;
 }
 
+/*
+ * Which partitions there are depends on the snapshot while one is being detached
+ * concurrently.
+ */
+static Problem *
+CheckPendingDetach(List *members)
+{
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		bool		detaches = false;
+		TransactionId xmin;
+
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			(void) find_inheritance_children_extended(lfirst_oid(lc), false, NoLock, &detaches, &xmin);
+		if (detaches)
+			return MakeProblem(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							   psprintf(_("a partition of \"%s\" is being detached"),
+										get_rel_name(lfirst_oid(lc))), NULL);
+	}
+	return NULL;
+}
+
 static void
 ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 {
@@ -518,6 +567,8 @@ ExamineTracking(KnownTracking *entry, const Run *run, Relation rel)
 	initStringInfo(&facts);
 	tracking->can_mend = false;
 	tracking->problem = CheckTrackable(run, rel);
+	if (tracking->problem == NULL)
+		tracking->problem = CheckPendingDetach(members);
 	AddColumn(&facts, rel, ResolveColumn(rel, run->id_attno, run->id_field));
 	if (run->embeddings_field)
 		AddColumn(&facts, rel, ResolveColumn(rel, run->embeddings_attno, run->embeddings_field));
@@ -584,17 +635,33 @@ LookAtTracking(const Run *run, Relation rel)
 }
 
 static bool
-IsVisible(const FoundTrigger *trigger, Snapshot snapshot)
+TriggerIsVisible(const FoundTrigger *trigger, Snapshot snapshot)
 {
-	return trigger->is_frozen || !XidInMVCCSnapshot(trigger->xmin, snapshot);
+	return OidIsValid(trigger->oid) &&
+		(trigger->is_frozen || !XidInMVCCSnapshot(trigger->xmin, snapshot));
+}
+
+static bool
+TableIsVisible(Oid relid, Snapshot snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		visible;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	visible = HeapTupleHeaderXminFrozen(tuple->t_data) ||
+		!XidInMVCCSnapshot(HeapTupleHeaderGetRawXmin(tuple->t_data), snapshot);
+	ReleaseSysCache(tuple);
+	return visible;
 }
 
 /*
- * Had all triggers, as they are, been made by what the snapshot sees as
- * committed? Then whatever it does not see is in the log.
+ * Had all tables and triggers become what they are by what the snapshot sees as
+ * committed? Then whatever it does not see is in the log, and what it does see is
+ * in the tables' storage.
  */
 bool
-TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot)
+TrackingIsVisible(const Run *run, Relation rel, Snapshot snapshot)
 {
 	ListCell   *lc;
 
@@ -602,8 +669,9 @@ TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot)
 	{
 		TableTriggers triggers = FindTriggers(&run->id, lfirst_oid(lc));
 
-		if (!OidIsValid(triggers.row.oid) || !OidIsValid(triggers.truncate.oid) ||
-			!IsVisible(&triggers.row, snapshot) || !IsVisible(&triggers.truncate, snapshot))
+		if (!TriggerIsVisible(&triggers.row, snapshot) ||
+			!TriggerIsVisible(&triggers.truncate, snapshot) ||
+			!TableIsVisible(lfirst_oid(lc), snapshot))
 			return false;
 	}
 	return true;
@@ -959,7 +1027,9 @@ StrayTriggers(void)
 	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
+	List	   *found = NIL;
 	List	   *strays = NIL;
+	ListCell   *lc;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -975,11 +1045,22 @@ StrayTriggers(void)
 		stray = palloc(sizeof(StrayTrigger));
 		stray->relid = form->tgrelid;
 		stray->name = pstrdup(NameStr(form->tgname));
-		if (ParseRunId(VARDATA_ANY(DatumGetByteaPP(arguments)), &stray->run_id) &&
-			!IsTrackedFor(&stray->run_id, form->tgrelid))
-			strays = lappend(strays, stray);
+		if (ParseRunId(VARDATA_ANY(DatumGetByteaPP(arguments)), &stray->run_id))
+			found = lappend(found, stray);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+
+	/* no older than what was just read, or a new run's would look stray */
+	PushActiveSnapshot(GetLatestSnapshot());
+	foreach(lc, found)
+	{
+		StrayTrigger *stray = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!IsTrackedFor(&stray->run_id, stray->relid))
+			strays = lappend(strays, stray);
+	}
+	PopActiveSnapshot();
 	return strays;
 }

@@ -22,7 +22,7 @@ typedef struct Tracking
 extern List *TrackedTables(Relation rel);
 extern Problem *CheckTrackable(const Run *run, Relation rel);
 extern Tracking *LookAtTracking(const Run *run, Relation rel);
-extern bool TriggersAreVisible(const Run *run, Relation rel, Snapshot snapshot);
+extern bool TrackingIsVisible(const Run *run, Relation rel, Snapshot snapshot);
 extern bool IsBeingWritten(Relation rel);
 extern bool EnsureTriggers(const Run *run, Relation rel, LOCKMODE runs_mode, uint64 *fingerprint);
 extern bool DropTriggers(const pg_uuid_t *run_id, Oid relid);
