@@ -731,6 +731,47 @@ RequireIntact(const MatrixPart *part, MatrixSection section, int64 first, int64 
 	RequireBytes(part->file, section, row_size * first, row_size * count);
 }
 
+static MatrixFile *
+FileOfRow(const Base *base, int64 row, int64 *row_in_file)
+{
+	int			i = base->n_files - 1;
+
+	Assert(row >= 0 && row < base->n_rows);
+	while (base->files[i]->header.n_previous > row)
+		i--;
+	*row_in_file = row - base->files[i]->header.n_previous;
+	return base->files[i];
+}
+
+/*
+ * Is a number a row's? Between two files there may be some that are not.
+ */
+bool
+IsRow(const Base *base, int64 row)
+{
+	int64		row_in_file;
+	const MatrixFile *file = FileOfRow(base, row, &row_in_file);
+
+	return row_in_file < file->header.n;
+}
+
+/*
+ * The rows of bad samples are a file's numbers: what asks for their ids relies on
+ * them.
+ */
+static void
+RequireBadRows(const Base *base)
+{
+	for (int64 i = 0; i < base->n_bad; i++)
+	{
+		BadRow		bad = base->bad[i];
+
+		if (bad.row < 0 || bad.row >= base->n_rows || !IsRow(base, bad.row) ||
+			bad.failure <= VECTOR_OK || bad.failure > VECTOR_ZERO)
+			siglongjmp(*fault_target, 2);
+	}
+}
+
 /*
  * Check what every search reads, once: the rows that are dead, the rotation.
  */
@@ -757,6 +798,7 @@ RequireSmallSections(const Base *base)
 	}
 	RequireSection(newest, SECTION_DEAD);
 	RequireSection(newest, SECTION_BAD);
+	RequireBadRows(base);
 	RequireSection(newest, SECTION_RUNNING);
 	opened->dead_verified = true;
 }
@@ -775,29 +817,6 @@ BadRows(const Base *base)
 	return base->bad;
 }
 
-static MatrixFile *
-FileOfRow(const Base *base, int64 row, int64 *row_in_file)
-{
-	int			i = base->n_files - 1;
-
-	while (base->files[i]->header.n_previous > row)
-		i--;
-	*row_in_file = row - base->files[i]->header.n_previous;
-	return base->files[i];
-}
-
-/*
- * Is a number a row's? Between two files there may be some that are not.
- */
-bool
-IsRow(const Base *base, int64 row)
-{
-	int64		row_in_file;
-	const MatrixFile *file = FileOfRow(base, row, &row_in_file);
-
-	return row_in_file < file->header.n;
-}
-
 static const char *
 IdInFile(MatrixFile *file, int64 row)
 {
@@ -805,6 +824,7 @@ IdInFile(MatrixFile *file, int64 row)
 	uint64		end = file->header.sections[SECTION_IDS].length;
 	uint64		next = end;
 
+	Assert(row >= 0 && row < file->header.n);
 	RequireBytes(file, SECTION_OFFSETS, sizeof(uint64) * row,
 				 sizeof(uint64) * (row + 1 < file->header.n ? 2 : 1));
 	if (row + 1 < file->header.n)
