@@ -35,6 +35,8 @@
 /* The table of ids has two slots a row or more, and a uint32 numbers them. */
 #define MAX_ROWS (1 << 30)
 
+#define ROW_ALIGNMENT 64
+
 /* How many rows FindRotation() sees. */
 #define ROTATION_SAMPLE 5000
 
@@ -583,6 +585,17 @@ ReadRows(MatrixWriter *writer, int64 first, int n, float *rows)
 }
 
 /*
+ * Room for n rows, aligned as in a mapping, which the kernels may rely on.
+ */
+static float *
+AllocateRows(const MatrixWriter *writer, int64 n)
+{
+	char	   *memory = palloc_extended(sizeof(float) * writer->stride * n + ROW_ALIGNMENT, MCXT_ALLOC_HUGE);
+
+	return (float *) TYPEALIGN(ROW_ALIGNMENT, memory);
+}
+
+/*
  * Find the rotation from rows of every part of the file, or take the previous
  * files'.
  */
@@ -598,7 +611,7 @@ ChooseRotation(MatrixWriter *writer)
 	header->m = 0;
 	if (PrefixLimit(header->n, header->dim) == 0)
 		return;
-	sample = palloc_extended(sizeof(float) * writer->stride * n, MCXT_ALLOC_HUGE);
+	sample = AllocateRows(writer, n);
 	for (int64 i = 0; i < n; i++)
 	{
 		if (!ReadRows(writer, header->n * i / n, 1, sample + i * writer->stride))
@@ -609,7 +622,6 @@ ChooseRotation(MatrixWriter *writer)
 	(void) FaultPoint("rotation");
 	FindRotation(header->metric, sample, n, header->dim, writer->rotation, &header->m,
 				 &header->rotation_error);
-	pfree(sample);
 }
 
 static uint64
@@ -618,7 +630,7 @@ PutScreens(MatrixWriter *writer, uint64 offset)
 	MatrixHeader *header = &writer->header;
 	Size		stride8 = MatrixStride8(header->dim);
 	Size		stride_prefix = PrefixStride(header->m);
-	float	   *rows = palloc_extended(sizeof(float) * writer->stride * SCREEN_ROWS, MCXT_ALLOC_HUGE);
+	float	   *rows = AllocateRows(writer, SCREEN_ROWS);
 	int8	   *rows8 = palloc(stride8 * SCREEN_ROWS);
 	int8	   *prefix = palloc(Max(stride_prefix * SCREEN_ROWS, 1));
 	ScreenBlock *screens = palloc(sizeof(ScreenBlock));
@@ -645,10 +657,6 @@ PutScreens(MatrixWriter *writer, uint64 offset)
 			Fail(writer, NULL);
 		}
 	}
-	pfree(rows);
-	pfree(rows8);
-	pfree(prefix);
-	pfree(screens);
 	(void) EndSection(writer, SECTION_ROWS8);
 	(void) EndSection(writer, SECTION_PREFIX);
 	return EndSection(writer, SECTION_SCREENS);
