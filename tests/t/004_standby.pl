@@ -38,6 +38,8 @@ my @reads = (
 	q{SELECT * FROM brain.sort_by_similarity('t', 3, brain_key => 'hand', max_distance => 1)},
 	q{SELECT * FROM brain.similar_samples(NULL::t, 7, k => 5, brain_key => 'col')},
 	q{SELECT * FROM brain.similar_samples(NULL::v, '[1,2,3]', k => 5)},
+	q{SELECT * FROM brain.neighbors('t', 'col', k => 2)},
+	q{SELECT * FROM brain.neighbors('v', 'view', max_distance => 1, filter => 'id > 2')},
 	q{SELECT * FROM brain.get_embeddings('t', 'hand', ARRAY[3, 1, 2])},
 	q{SELECT * FROM brain.get_embeddings('t', 'col') ORDER BY sample_id},
 	q{SELECT * FROM brain.runs},
@@ -52,7 +54,7 @@ my @writes = (
 	q{add_to_index('t', 'hand', 11, '[1,2,3]')}, q{add_to_index('t', 'col', 11, '[1,2,3]')},
 	q{remove_from_index('t', 'hand', 1)}, q{remove_from_index('t', 'col', 1)},
 	q{rename_brain_run('t', 'col', 'new')}, q{delete_brain_run('t', 'col')}, q{delete_brain_runs('t')},
-	q{cleanup('t', 'hand')});
+	q{cleanup('t', 'hand')}, q{sync('t')}, q{sync()}, q{sweep()});
 
 sub same_everywhere
 {
