@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "exact/distance.h"
+#include "exact/lanes.h"
 
 #define LANES 8
 
@@ -86,7 +87,7 @@ SumLanes(const double *lane)
 		((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-static double
+BRAIN_EXACT_KERNEL static double
 DotProduct(const float *a, const float *b, int dim)
 {
 	double		lane[LANES] = {0};
@@ -100,7 +101,7 @@ DotProduct(const float *a, const float *b, int dim)
 	return SumLanes(lane);
 }
 
-static double
+BRAIN_EXACT_KERNEL static double
 SquaredDifference(const float *a, const float *b, int dim)
 {
 	double		lane[LANES] = {0};

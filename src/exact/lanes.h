@@ -14,8 +14,12 @@
 	!defined(__clang__) && !defined(BRAIN_NO_CLONES)
 #define BRAIN_KERNEL __attribute__((noinline, optimize("O3", "fp-contract=fast"), \
 	target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+/* The same where every processor must give the same bits. */
+#define BRAIN_EXACT_KERNEL __attribute__((noinline, optimize("O3", "fp-contract=off"), \
+	target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define BRAIN_KERNEL pg_noinline
+#define BRAIN_EXACT_KERNEL pg_noinline
 #endif
 
 /*
