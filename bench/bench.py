@@ -197,9 +197,8 @@ def main():
     bench = Bench(QuickSizes if Repeats.quick else Sizes)
     header = describe(bench)
     print(header)
-    lines, failed = measure(bench, chosen)
-    if not names and not Repeats.quick:
-        write_results(of_real, header, lines)
+    keep = not names and not Repeats.quick
+    failed = measure(bench, chosen, lambda lines: keep and write_results(of_real, header, lines))
     return 1 if failed else 0
 
 
@@ -207,7 +206,7 @@ TABLE = ("| what | ours, min / median | theirs, min / median | ratio | goal | re
          "| --- | --- | --- | --- | --- | --- |")
 
 
-def measure(bench, names):
+def measure(bench, names, write):
     print(TABLE, flush=True)
     lines, failed, started = [TABLE], False, time.monotonic()
     for name in names:
@@ -226,10 +225,12 @@ def measure(bench, names):
             print(lines[-1], flush=True)
             bench.admin.run("ROLLBACK")
         bench.close_sessions()
+        write(lines)  # what there is, should the run be ended early
         print(f"# {name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
     lines.append(f"\nThe run took {(time.monotonic() - started) / 60:.1f} minutes.")
     print(lines[-1])
-    return lines, failed
+    write(lines)
+    return failed
 
 
 def describe(bench):

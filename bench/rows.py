@@ -440,11 +440,11 @@ def sync(bench):
     bench.table("fresh", vectors)
     step = bench.sizes.b // bench.sizes.changes
     builds, syncs = [], []
-    for _ in range(1 if Repeats.quick else 5):
+    for i in range(1 if Repeats.quick else 5):
         builds.append(clock(lambda: bench.compute("fresh", overwrite="true")))
         bench.compute("synced", overwrite="true")
         bench.admin.run("UPDATE synced SET embedding = (SELECT other.embedding FROM synced AS other"
-                        f" WHERE other.id = synced.id + 1) WHERE id % {step} = 1")
+                        f" WHERE other.id = synced.id + {1 + i}) WHERE id % {step} = 1")
         start = time.monotonic()
         action = bench.admin.run("SELECT action, changes FROM brain.sync('synced', 'run')")
         syncs.append(time.monotonic() - start)
