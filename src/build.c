@@ -36,12 +36,6 @@
 #include "testing.h"
 #include "try.h"
 
-pg_uuid_t *
-NewUuid(void)
-{
-	return DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
-}
-
 /*
  * Why a base cannot be made though the dataset can be tracked; NULL when it can.
  * A base has all rows, whoever makes it.

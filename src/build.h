@@ -9,6 +9,7 @@
 #include "exact/matrix.h"
 #include "index.h"
 #include "tracking.h"
+#include "uuids.h"
 
 /* A base that is being made. */
 typedef struct BaseBuild
@@ -40,6 +41,5 @@ typedef enum ReaderBuild
 
 extern ReaderBuild BuildForReaders(const Run *run, Relation rel, Dataset *dataset,
 								   const BaseRow *row);
-extern pg_uuid_t *NewUuid(void);
 
 #endif							/* BRAIN_BUILD_H */

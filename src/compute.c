@@ -15,7 +15,6 @@
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -299,7 +298,7 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 		run->filter_tree = nodeToString((*dataset)->filter);
 	}
 
-	run->id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	run->id = *NewUuid();
 	run->brain_key = brain_key;
 	run->dataset_name = RelationGetRelationName(rel);
 	run->id_field = NameOfColumn(rel, run->id_attno);

@@ -18,13 +18,11 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
 
 #include "arguments.h"
 #include "bases.h"
@@ -35,6 +33,7 @@
 #include "sweep.h"
 #include "tracking.h"
 #include "try.h"
+#include "uuids.h"
 
 PG_FUNCTION_INFO_V1(brain_no_such_run);
 PG_FUNCTION_INFO_V1(brain_rename_brain_run);
@@ -571,7 +570,7 @@ EmptyBase(const pg_uuid_t *run_id)
 
 	if (!HasBases())
 		return;
-	row.generation = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	row.generation = *NewUuid();
 	row.reason = _("no base was made since the run was cleaned up");
 	WriteBaseRow(&row);
 	DeleteChanges(run_id);

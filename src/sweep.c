@@ -25,6 +25,7 @@
 #include "runs.h"
 #include "sweep.h"
 #include "tracking.h"
+#include "uuids.h"
 
 PG_FUNCTION_INFO_V1(brain_sweep);
 
@@ -151,7 +152,7 @@ SweepChanges(ReturnSetInfo *rsinfo)
 		if (run && run->has_index)
 			continue;
 		DeleteChanges(run_id);
-		PutRemoved(rsinfo, "changes", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(run_id))));
+		PutRemoved(rsinfo, "changes", UuidText(run_id));
 	}
 }
 

@@ -29,12 +29,12 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/uuid.h"
 
 #include "changes.h"
 #include "runs.h"
 #include "testing.h"
 #include "tracking.h"
+#include "uuids.h"
 
 PG_FUNCTION_INFO_V1(brain_track_changes);
 PG_FUNCTION_INFO_V1(brain_track_truncate);
@@ -269,34 +269,10 @@ FindTracker(const pg_uuid_t *run_id, Relation rel)
 	return tracker->logs ? tracker : NULL;
 }
 
-/*
- * Read a run's id as a trigger's argument has it; false for what is none.
- */
-bool
-ParseRunId(const char *text, pg_uuid_t *run_id)
-{
-	unsigned char *byte = run_id->data;
-
-	if (strlen(text) != 36)
-		return false;
-	for (const char *c = text; *c; c += 2)
-	{
-		unsigned int value;
-
-		if (*c == '-')
-			c++;
-		if (byte == run_id->data + UUID_LEN || !isxdigit((unsigned char) c[0]) ||
-			!isxdigit((unsigned char) c[1]) || sscanf(c, "%2x", &value) != 1)
-			return false;
-		*byte++ = (unsigned char) value;
-	}
-	return byte == run_id->data + UUID_LEN;
-}
-
 static bool
 RunOfTrigger(const Trigger *trigger, pg_uuid_t *run_id)
 {
-	return trigger->tgnargs == 1 && ParseRunId(trigger->tgargs[0], run_id);
+	return trigger->tgnargs == 1 && ParseUuid(trigger->tgargs[0], run_id);
 }
 
 static void

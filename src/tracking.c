@@ -48,11 +48,11 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
-#include "utils/uuid.h"
 
 #include "filter.h"
 #include "tracking.h"
 #include "try.h"
+#include "uuids.h"
 
 #define ROW_TRIGGER_TYPE (TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
 #define TRUNCATE_TRIGGER_TYPE TRIGGER_TYPE_TRUNCATE
@@ -71,12 +71,6 @@
 #define MAX_KNOWN 64
 
 /* ---------- names ---------- */
-
-static char *
-RunIdText(const pg_uuid_t *run_id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(run_id)));
-}
 
 static char *
 TriggerName(const pg_uuid_t *run_id, bool row)
@@ -151,7 +145,7 @@ static TableTriggers
 FindTriggers(const pg_uuid_t *run_id, Oid relid)
 {
 	TableTriggers triggers = {{0}, {0}};
-	char	   *id = RunIdText(run_id);
+	char	   *id = UuidText(run_id);
 	Oid			row_function = TriggerFunction(true);
 	Oid			truncate_function = TriggerFunction(false);
 	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
@@ -825,7 +819,7 @@ CreateOurTrigger(const pg_uuid_t *run_id, Oid relid, bool row)
 									   get_rel_name(relid), -1);
 	statement->funcname = list_make2(makeString("brain"),
 									 makeString(row ? "_track_changes" : "_track_truncate"));
-	statement->args = list_make1(makeString(RunIdText(run_id)));
+	statement->args = list_make1(makeString(UuidText(run_id)));
 	statement->row = row;
 	statement->timing = TRIGGER_TYPE_AFTER;
 	statement->events = row ? ROW_TRIGGER_TYPE & ~TRIGGER_TYPE_ROW : TRUNCATE_TRIGGER_TYPE;
@@ -1045,7 +1039,7 @@ StrayTriggers(void)
 		stray = palloc(sizeof(StrayTrigger));
 		stray->relid = form->tgrelid;
 		stray->name = pstrdup(NameStr(form->tgname));
-		if (ParseRunId(VARDATA_ANY(DatumGetByteaPP(arguments)), &stray->run_id))
+		if (ParseUuid(VARDATA_ANY(DatumGetByteaPP(arguments)), &stray->run_id))
 			found = lappend(found, stray);
 	}
 	systable_endscan(scan);

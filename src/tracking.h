@@ -37,7 +37,5 @@ typedef struct StrayTrigger
 	char	   *name;
 } StrayTrigger;
 
-/* in tracker.c */
-extern bool ParseRunId(const char *text, pg_uuid_t *run_id);
 
 #endif							/* BRAIN_TRACKING_H */

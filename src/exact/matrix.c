@@ -35,6 +35,7 @@
 #include "exact/layout.h"
 #include "exact/matrix.h"
 #include "testing.h"
+#include "uuids.h"
 
 /* How many bases a session keeps mapped. */
 #define MAX_OPEN_BASES 32
@@ -73,12 +74,6 @@ static OpenedBase *volatile fault_base = NULL;
 static struct sigaction old_bus_action;
 
 /* ---------- names and identity ---------- */
-
-static char *
-UuidText(const pg_uuid_t *uuid)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid)));
-}
 
 char *
 MatrixPath(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader)
@@ -990,24 +985,6 @@ BaseIsFor(const Base *base, Snapshot snapshot)
 }
 
 /* ---------- the directory ---------- */
-
-static bool
-ParseUuid(const char *text, pg_uuid_t *uuid)
-{
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		unsigned int value;
-
-		if (*text == '-')
-			text++;
-		if (!isxdigit((unsigned char) text[0]) || !isxdigit((unsigned char) text[1]) ||
-			sscanf(text, "%2x", &value) != 1)
-			return false;
-		uuid->data[i] = (unsigned char) value;
-		text += 2;
-	}
-	return true;
-}
 
 /*
  * What a file's name says; false for a name that is not ours.
