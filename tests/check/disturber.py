@@ -22,10 +22,7 @@ class Disturber(threading.Thread):
     # ---- what it does; false: there was nothing to do --------------------------------------------------------
 
     def remove_files(self):
-        files = self.server.matrix_files()
-        for path in files:
-            os.remove(path)
-        return bool(files)
+        return self.server.remove_matrix_files()
 
     def remove_a_file(self):
         files = self.server.matrix_files()

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+import psycopg2
+
 from datasets import DATASETS, TABLES, compute, values
 from disturber import Disturber
 from journal import Journal
@@ -123,7 +125,11 @@ class Run:
             return cursor.fetchall() if cursor.description else []
 
     def go(self):
-        functions = self.set_up()
+        try:
+            functions = self.set_up()
+        except psycopg2.Error as error:
+            self.fail(f"it does not begin: {error}")
+            return False
         for name in ("sync", "last_search"):
             if name not in functions:
                 print(f"This version has no brain.{name}(): left out.")

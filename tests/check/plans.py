@@ -84,6 +84,28 @@ class Reconnect:
 
 
 @dataclass
+class RemoveFiles:
+    """All bases are gone: the next search makes one, for others too."""
+    kind: str = "remove files"
+
+    def __str__(self):
+        return "remove the matrix files"
+
+
+@dataclass
+class Other:
+    """A step on a second connection of the session, outside its transaction."""
+    step: object
+
+    @property
+    def kind(self):
+        return self.step.kind
+
+    def __str__(self):
+        return f"[other] {self.step}"
+
+
+@dataclass
 class Plan:
     kind: str
     steps: list = field(default_factory=list)
@@ -353,6 +375,61 @@ def plan_old_snapshot(rng, plan):
     plan.steps.append(Sql("COMMIT", "COMMIT"))
 
 
+def between(rng, dataset):
+    """What may happen between the steps of a transaction, on another connection."""
+    what = rng.random()
+    if what < 0.25:
+        return [RemoveFiles()]
+    if what < 0.45:
+        return [Other(Compare(random_search(rng, dataset)))]
+    if what < 0.7:
+        return [Other(step) for step in write(rng, dataset)]
+    if what < 0.85:
+        return [Other(random_sync(rng))]
+    return [Other(rng.choice([
+        Sql("TRUNCATE", f"TRUNCATE {dataset.name}"), Sql("VACUUM FULL", f"VACUUM FULL {dataset.name}"),
+        Sql("compute_similarity", compute(dataset, rng.choice(dataset.runs)), ("42710", "23505")),
+        refill(rng, dataset)]))]
+
+
+def plan_side_by_side(rng, plan):
+    """A transaction and what happens between its steps, in close order."""
+    dataset = rng.choice(DATASETS)
+    begin(plan, rng.choice(["READ COMMITTED", "REPEATABLE READ", "REPEATABLE READ", "SERIALIZABLE"]))
+    plan.steps.append(Sql("SELECT", "SELECT count(*) FROM pg_class"))
+    for _ in range(rng.randint(2, 5)):
+        plan.steps += between(rng, dataset)
+        what = rng.random()
+        if what < 0.6:
+            plan.steps.append(Compare(random_search(rng, dataset), plan.isolation != "READ COMMITTED"))
+        elif what < 0.8:
+            plan.steps += write(rng, dataset)
+        elif what < 0.85:
+            plan.steps.append(Sql("compute_similarity", compute(dataset, rng.choice(dataset.runs)), ("42710", "23505")))
+    plan.steps += [Compare(random_search(rng, dataset)), Sql("COMMIT", rng.choice(["COMMIT", "ROLLBACK"])),
+                   Compare(random_search(rng, dataset))]
+
+
+def plan_reader_file(rng, plan):
+    """A snapshot that has not seen one transaction, which is older than what it
+    has seen, and a reader's file that has (C1).  Or a reader that writes (A12)."""
+    dataset = rng.choice([PLAIN, TEXTS])
+    run = dataset.runs[0]
+    if rng.random() < 0.5:
+        begin(plan, "REPEATABLE READ")
+        plan.steps += [Sql("DELETE", f"DELETE FROM {dataset.name}"), refill(rng, dataset), RemoveFiles(),
+                       Compare(random_search(rng, dataset, run)), Other(Compare(random_search(rng, dataset, run))),
+                       Sql("ROLLBACK", "ROLLBACK"), Compare(random_search(rng, dataset, run))]
+        return
+    old, new = (Other(update_embedding(rng, dataset)) for _ in range(2))
+    plan.steps += [Other(Sql("BEGIN", "BEGIN")), old, new, update_note(rng, PARTS)]
+    begin(plan, "REPEATABLE READ")
+    plan.steps += [Sql("SELECT", "SELECT count(*) FROM pg_class"), Other(Sql("COMMIT", "COMMIT")), RemoveFiles()]
+    for _ in range(2):
+        plan.steps += [Other(Compare(random_search(rng, dataset, run))), Compare(random_search(rng, dataset, run))]
+    plan.steps.append(Sql("COMMIT", "COMMIT"))
+
+
 def plan_cursor(rng, plan):
     """A cursor that is opened now and read later."""
     begin(plan, any_isolation(rng))
@@ -496,7 +573,9 @@ PLANS = [
     (3, plan_refill, ()),
     (1, plan_refill_stored, ()),
     (1, plan_truncate, ()),
-    (6, plan_old_snapshot, ()),
+    (4, plan_old_snapshot, ()),
+    (4, plan_side_by_side, ()),
+    (2, plan_reader_file, ()),
     (3, plan_cursor, ()),
     (10, plan_sync, ("sync",)),
     (4, plan_sync_in_transaction, ("sync",)),

@@ -103,3 +103,13 @@ class Server:
             return sorted(os.path.join(self.files, name) for name in os.listdir(self.files))
         except FileNotFoundError:
             return []
+
+    def remove_matrix_files(self):
+        """Returns whether there were any."""
+        files = self.matrix_files()
+        for path in files:
+            try:
+                os.remove(path)
+            except FileNotFoundError:
+                pass
+        return bool(files)

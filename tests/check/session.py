@@ -7,7 +7,8 @@ import threading
 
 import psycopg2
 
-from plans import NO_RUN, Compare, Copy, Declare, Fetch, Reconnect, Sync, random_plan
+from plans import (NO_RUN, Compare, Copy, Declare, Fetch, Other, Reconnect, RemoveFiles, Sync,
+                   random_plan)
 from searches import difference
 
 # Conflicts with other sessions, and ends of the server or the session.
@@ -38,6 +39,7 @@ class Session(threading.Thread):
         self.stop = stop
         self.pid = None
         self.connection = None
+        self.other = None  # a second one, for Other steps
         self.gid = f"checker_{number}"
         self.plan = None
         self.step = None
@@ -65,14 +67,20 @@ class Session(threading.Thread):
         self.journal.count("operations", ("plan", plan.kind))
         try:
             for self.step in plan.steps:
-                self.perform(self.step)
+                if isinstance(self.step, Other):
+                    self.perform_beside(self.step.step)
+                else:
+                    self.perform(self.step)
                 self.journal.count("operations", self.step.kind)
         except psycopg2.Error as error:
-            self.classify(error)
+            self.classify(error, self.step)
             if self.connection.closed or error.pgcode is None:
                 self.connect()
             else:
                 self.end_transaction()
+        if self.other:
+            self.other.close()
+            self.other = None
 
     def perform(self, step):
         if isinstance(step, Compare):
@@ -83,6 +91,8 @@ class Session(threading.Thread):
             self.check(step.search, self.execute("FETCH FROM held"))
         elif isinstance(step, Copy):
             self.copy(step)
+        elif isinstance(step, RemoveFiles):
+            self.server.remove_matrix_files()
         elif isinstance(step, Reconnect):
             self.connect()
         elif isinstance(step, Sync):
@@ -90,6 +100,25 @@ class Session(threading.Thread):
                 self.journal.count("syncs", action)
         else:
             self.execute(step.sql.replace("{gid}", self.gid))
+
+    def perform_beside(self, step):
+        """On the other connection.  It fails where it would wait for the
+        session's own transaction, and the plan goes on."""
+        if self.other is None:
+            self.other = self.server.connect("owner")
+            self.other.cursor().execute("SET lock_timeout = '100ms'")
+        mine, self.connection, isolation, self.plan.isolation = (
+            self.connection, self.other, self.plan.isolation, "beside")
+        try:
+            self.perform(step)
+        except psycopg2.Error as error:
+            self.classify(error, step)
+            if self.other.closed or error.pgcode is None:
+                self.other = None
+            else:
+                self.execute("ROLLBACK")
+        finally:
+            self.connection, self.plan.isolation = mine, isolation
 
     def execute(self, sql):
         """The rows, if there are any."""
@@ -126,7 +155,8 @@ class Session(threading.Thread):
         if not how and "last_search" in self.functions:
             (last,), = self.execute("SELECT brain.last_search()")
             if last:
-                self.journal.count("paths", (last.get("path") or "", last.get("reason") or ""))
+                reason = re.sub(r'(file) ".*"', r"\1", last["reason"] or "")
+                self.journal.count("paths", (last["path"], reason))
 
     def left_out(self):
         """How many samples the last statement's WARNING counted."""
@@ -135,10 +165,9 @@ class Session(threading.Thread):
 
     # ---- errors and connections ----------------------------------------------
 
-    def classify(self, error):
+    def classify(self, error, step):
         """Counts an expected error; raises a Failure for another."""
         code = error.pgcode
-        step = self.step
         if code is None and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
             code = LOST
         expected = code == LOST or code in ALWAYS_EXPECTED or code in getattr(step, "expected", ())
