@@ -195,7 +195,10 @@ PrepareBatch(const ScanQuery *query)
 	batch->rows = AllocAligned(sizeof(float) * batch->max_rows * stride);
 	batch->products = AllocAligned(sizeof(float) * batch->max_rows * query->n);
 	for (int i = 0; i < query->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		memcpy(batch->queries + (Size) i * stride, batch->targets[i].scaled, sizeof(float) * stride);
+	}
 	return batch;
 }
 
@@ -251,7 +254,7 @@ MultiplyBatchRows(Batch *batch, const MatrixPart *part, int64 first, int n, floa
 						  batch->products + (Size) i * rows, c, u);
 			AddTarget(batch, i, false, rows, c, centre + done);
 			AddTarget(batch, i, false, rows, u, upper + done);
-			if (i % 64 == 63)
+			if (i % 16 == 15)
 				CHECK_FOR_INTERRUPTS();
 		}
 		done += rows;

@@ -55,8 +55,8 @@ static SgemmFunction sgemm = NULL;
 static SetThreadsFunction set_threads = NULL;
 static int	threads_set = 0;
 
-/* About 10 ms at 100 GFLOP/s, 30 by ourselves: nothing can interrupt a product within. */
-#define SLICE_FLOPS (1024.0 * 1024 * 1024)
+/* About 4 ms at 100 GFLOP/s, 15 by ourselves: nothing can interrupt a product within. */
+#define SLICE_FLOPS (400.0 * 1024 * 1024)
 
 /* Below these it is not worth loading a library. */
 #define MIN_FLOPS (4.0 * 1024 * 1024)

@@ -29,7 +29,7 @@
 #define LANES_OF_FLOAT 16
 typedef float Lanes __attribute__((vector_size(4 * LANES_OF_FLOAT), may_alias));
 
-typedef float HalfLanes __attribute__((vector_size(2 * LANES_OF_FLOAT), may_alias));
+typedef float HalfLanes __attribute__((vector_size(2 * LANES_OF_FLOAT)));
 typedef float QuarterLanes __attribute__((vector_size(LANES_OF_FLOAT)));
 
 /*

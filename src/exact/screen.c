@@ -638,7 +638,10 @@ BoundProducts(const Target *target, const MatrixPart *part, int64 first, int n,
 
 typedef double DoubleLanes __attribute__((vector_size(64)));
 typedef int32 IntLanes __attribute__((vector_size(4 * LANES_OF_FLOAT)));
-typedef int8 CodeLanes __attribute__((vector_size(LANES_OF_FLOAT), may_alias));
+
+/* What is quantised, and the codes, are where palloc() has put them. */
+typedef float LooseHalfLanes __attribute__((vector_size(2 * LANES_OF_FLOAT), aligned(4), may_alias));
+typedef int8 LooseCodeLanes __attribute__((vector_size(LANES_OF_FLOAT), aligned(1), may_alias));
 
 /* Rows whose rotation is computed at once. */
 #define SLICE_ROWS 128
@@ -652,8 +655,8 @@ Squares(const float *values, int n)
 
 	for (int i = 0; i < n; i += 16)
 	{
-		DoubleLanes a = __builtin_convertvector(*(const HalfLanes *) (values + i), DoubleLanes);
-		DoubleLanes b = __builtin_convertvector(*(const HalfLanes *) (values + i + 8), DoubleLanes);
+		DoubleLanes a = __builtin_convertvector(*(const LooseHalfLanes *) (values + i), DoubleLanes);
+		DoubleLanes b = __builtin_convertvector(*(const LooseHalfLanes *) (values + i + 8), DoubleLanes);
 
 		even += a * a;
 		odd += b * b;
@@ -707,7 +710,7 @@ RoundToCodes(const float *values, int n, float scale, int8 *codes)
 
 		IntLanes	integers = __builtin_convertvector(rounded, IntLanes);
 
-		*(CodeLanes *) (codes + i) = __builtin_convertvector(integers, CodeLanes);
+		*(LooseCodeLanes *) (codes + i) = __builtin_convertvector(integers, LooseCodeLanes);
 		squares += difference * difference;
 	}
 	AddLanes(squares, sum);

@@ -36,10 +36,11 @@ shim_interrupt(void)
 	struct timespec now;
 	double		passed;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* of the processor: others may be running too */
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 	passed = (now.tv_sec - last.tv_sec) * 1e3 + (now.tv_nsec - last.tv_nsec) / 1e6;
 	/* the first look, and the first after shim_longest was read, have none before */
-	if (last.tv_sec > 0 && shim_longest >= 0)
+	if (last.tv_nsec > 0 && shim_longest >= 0)
 		shim_longest = Max(shim_longest, passed);
 	else if (shim_longest < 0)
 		shim_longest = 0;

@@ -2,6 +2,6 @@
 #define CHECK_FOR_INTERRUPTS() shim_interrupt()
 #define IsUnderPostmaster true
 
-/* Milliseconds that passed at most between two looks for interrupts. */
+/* Milliseconds of the processor at most between two looks for interrupts. */
 extern double shim_longest;
 extern void shim_interrupt(void);
