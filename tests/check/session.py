@@ -168,7 +168,8 @@ class Session(threading.Thread):
     def classify(self, error, step):
         """Counts an expected error; raises a Failure for another."""
         code = error.pgcode
-        if code is None and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        if code is None and (self.connection.closed
+                             or isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))):
             code = LOST
         expected = code == LOST or code in ALWAYS_EXPECTED or code in getattr(step, "expected", ())
         if isinstance(step, (Compare, Declare, Fetch)):
