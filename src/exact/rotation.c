@@ -173,6 +173,13 @@ Scale(double *a, double factor, int n)
 		a[i] *= factor;
 }
 
+BRAIN_KERNEL static void
+SubtractMultiple(double *restrict a, double factor, const double *restrict b, int n)
+{
+	for (int i = 0; i < n; i++)
+		a[i] -= factor * b[i];
+}
+
 /*
  * Take from a direction what it has of n others, which are orthonormal.
  */
@@ -182,10 +189,8 @@ SubtractProjections(double *direction, const double *others, int n, int dim)
 	for (int i = 0; i < n; i++)
 	{
 		const double *other = others + (Size) i * dim;
-		double		product = SumOfProducts(direction, other, dim);
 
-		for (int j = 0; j < dim; j++)
-			direction[j] -= product * other[j];
+		SubtractMultiple(direction, SumOfProducts(direction, other, dim), other, dim);
 	}
 }
 
@@ -322,6 +327,17 @@ BeginTrial(Trial *trial, const Sample *sample, int tried, const float *products)
 	}
 }
 
+static double
+StepProduct(const float *a, const float *b)
+{
+	float		lane[8] = {0};
+
+	for (int i = 0; i < PREFIX_STEP; i += 8)
+		for (int l = 0; l < 8; l++)
+			lane[l] += a[i + l] * b[i + l];
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
 /*
  * What share of the sample a prefix keeps that is PREFIX_STEP longer than the
  * one before. inside: squares of the rows' norms within it.
@@ -341,8 +357,7 @@ KeptShare(Trial *trial, const float *prefixes, int stride, int m, const double *
 		double		tail = sqrt(Max(0, sample->squares[i] - inside[i]));
 		double		error = tail * query_tail + CODE_ERROR * query_norm * sqrt(sample->squares[i]);
 
-		for (int j = m - PREFIX_STEP; j < m; j++)
-			trial->prefix_products[i] += (double) row[j] * query[j];
+		trial->prefix_products[i] += StepProduct(row + m - PREFIX_STEP, query + m - PREFIX_STEP);
 		kept += SimilarityOf(sample, trial->prefix_products[i], i) + error >= trial->threshold;
 	}
 	return (double) kept / sample->n;
