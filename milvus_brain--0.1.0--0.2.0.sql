@@ -84,6 +84,8 @@ COMMENT ON FUNCTION brain.sync(regclass, text) IS
 	'take the changes of a run''s dataset into its base: of one run, of all runs of a dataset, or of all datasets that one owns';
 
 CREATE FUNCTION brain._sync_status(
+	dataset					regclass DEFAULT NULL,
+	key						text DEFAULT NULL,
 	OUT samples				regclass,
 	OUT brain_key			text,
 	OUT tracked				boolean,
@@ -99,7 +101,8 @@ CREATE FUNCTION brain._sync_status(
 ) RETURNS SETOF record
 	LANGUAGE c STABLE PARALLEL RESTRICTED COST 100 ROWS 10
 	AS 'MODULE_PATHNAME', 'brain_sync_status';
-COMMENT ON FUNCTION brain._sync_status() IS 'the bases and change logs of the brain runs that the caller may see (internal; read brain.sync_status)';
+COMMENT ON FUNCTION brain._sync_status(regclass, text) IS
+	'the bases and change logs of the brain runs of a dataset, or with NULL of all, that the caller may see (internal; read brain.sync_status)';
 
 CREATE VIEW brain.sync_status AS
 	SELECT * FROM brain._sync_status() ORDER BY samples::pg_catalog.text COLLATE "C", brain_key COLLATE "C";
@@ -169,8 +172,7 @@ CREATE OR REPLACE FUNCTION brain.get_brain_info(samples regclass, brain_key text
 									'last_sync', s.last_sync,
 									'in_use', s.in_use,
 									'reason', s.reason)
-								  FROM brain._sync_status() s
-								 WHERE s.samples = $1 AND s.brain_key = $2))) END
+								  FROM brain._sync_status($1, $2) s))) END
 		  FROM (SELECT) AS one LEFT JOIN brain._visible_runs($1) r ON r.samples = $1 AND r.brain_key = $2;
 	END;
 

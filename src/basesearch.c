@@ -218,6 +218,22 @@ MayReadDataset(const Search *search)
 }
 
 /*
+ * Is the run there under the latest snapshot too? The triggers of one that is
+ * gone log nothing, and that would be missed under an older snapshot that still
+ * sees the run.
+ */
+static bool
+RunIsStillThere(const Run *run)
+{
+	Run		   *now;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	now = ReadRun(&run->id);
+	PopActiveSnapshot();
+	return now && now->has_index;
+}
+
+/*
  * Find out what the search can be answered from; bs->reason says why not from a
  * base.
  */
@@ -250,10 +266,12 @@ FindBaseAndChanges(BaseSearch *bs)
 		bs->reason = TrackingReason(bs, tracking, row);
 	else if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
 		bs->reason = _("it is called by a trigger");
-	else if (TransactionIdIsValid(GetTopTransactionIdIfAny()) && IsBeingWritten(search->rel))
+	else if (TransactionIdIsValid(GetTopTransactionIdIfAny()) && IsBeingWritten(search->run, search->rel))
 		bs->reason = _("the statement may be writing into the dataset");
 	else if (row && row->own && IsolationUsesXactSnapshot())
 		bs->reason = _("the base was made by this transaction, under a later snapshot");
+	else if (IsolationUsesXactSnapshot() && !RunIsStillThere(search->run))
+		bs->reason = _("the run was deleted or made anew since the transaction began");
 	else if (!MayReadDataset(search))
 		bs->reason = _("a privilege is missing");
 	if (bs->reason)

@@ -141,7 +141,7 @@ TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode)
 {
 	if (build->writer && !FinishMatrix(build->writer, NULL))
 		build->reason = pstrdup(MatrixFailure(build->writer));
-	if (build->seen && build->reason == NULL && IsBeingWritten(rel))
+	if (build->seen && build->reason == NULL && IsBeingWritten(build->run, rel))
 		build->reason = psprintf(_("\"%s\" was being used by active queries in the session"),
 								 RelationGetRelationName(rel));
 	/* without a base nobody needs a log */
@@ -157,7 +157,7 @@ typedef struct Unseen
 	BaseBuild  *build;
 	SampleKey  *key;
 	int64		n_seen;
-	HTAB	   *ids;			/* what there is now; NULL while nobody asks */
+	HTAB	   *ids;			/* hashes of what there is now */
 } Unseen;
 
 /*
@@ -170,26 +170,17 @@ LogUnseen(TupleTableSlot *slot, void *arg)
 {
 	Unseen	   *unseen = arg;
 	bool		isnull;
-	Datum		id = slot_getattr(slot, 1, &isnull);
+	char	   *id = SampleId(unseen->key, slot_getattr(slot, 1, &isnull));
 	TransactionId xmin = DatumGetTransactionId(slot_getattr(slot, 2, &isnull));
+	uint64		hash = hash_bytes_extended((unsigned char *) id, (int) strlen(id), 0);
 
+	(void) hash_search(unseen->ids, &hash, HASH_ENTER, NULL);
 	if (TransactionIdIsCurrentTransactionId(xmin) ||
 		!XidInMVCCSnapshot(xmin, unseen->build->seen) ||
 		TransactionIdFollowsOrEquals(xmin, ReadNextTransactionId()))
 		unseen->n_seen++;
 	else
-		LogChange(&unseen->build->run->id, CHANGE_ROW, SampleId(unseen->key, id));
-}
-
-static void
-NoteId(TupleTableSlot *slot, void *arg)
-{
-	Unseen	   *unseen = arg;
-	bool		isnull;
-	char	   *id = SampleId(unseen->key, slot_getattr(slot, 1, &isnull));
-	uint64		hash = hash_bytes_extended((unsigned char *) id, (int) strlen(id), 0);
-
-	(void) hash_search(unseen->ids, &hash, HASH_ENTER, NULL);
+		LogChange(&unseen->build->run->id, CHANGE_ROW, id);
 }
 
 /*
@@ -205,18 +196,6 @@ LogIfGone(const char *id, void *arg)
 		LogChange(&unseen->build->run->id, CHANGE_ROW, id);
 }
 
-static void
-LogVanished(Unseen *unseen, Dataset *dataset)
-{
-	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = CurrentMemoryContext};
-	SampleQuery query = {.targets = unseen->key->operand, .read = NoteId, .arg = unseen};
-
-	unseen->ids = hash_create("sample ids", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	ReadSamples(dataset, &query);
-	ForEachWrittenId(unseen->build->writer, LogIfGone, unseen);
-	hash_destroy(unseen->ids);
-}
-
 static bool
 SameSnapshot(Snapshot a, Snapshot b)
 {
@@ -226,23 +205,28 @@ SameSnapshot(Snapshot a, Snapshot b)
 
 /*
  * With writers stopped: write to the log what has happened to the dataset since
- * the build's snapshot was taken. Under the active snapshot, a fresh one.
+ * the build's snapshot was taken. Under the active snapshot, a fresh one. Where
+ * anything at all was committed meanwhile that takes a scan of the dataset's keys.
  */
 static void
 LogMissed(BaseBuild *build, Relation rel, Dataset *dataset)
 {
 	Unseen		unseen = {.build = build, .key = &dataset->key};
+	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = CurrentMemoryContext};
 	SampleQuery query = {.read = LogUnseen, .arg = &unseen};
 	SavedUser	saved;
 
 	if (Mutated("R7") || SameSnapshot(build->seen, GetActiveSnapshot()))
 		return;
+	unseen.ids = hash_create("sample ids", Max(build->n_read, 1024), &control,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	query.targets = psprintf("%s, %s.xmin", dataset->key.operand, dataset->name_in_query);
 	BeginAsOwner(rel->rd_rel->relowner, &saved);
 	ReadSamples(dataset, &query);
-	if (unseen.n_seen != build->n_read)
-		LogVanished(&unseen, dataset);
 	EndAsOwner(&saved);
+	if (unseen.n_seen != build->n_read)
+		ForEachWrittenId(build->writer, LogIfGone, &unseen);
+	hash_destroy(unseen.ids);
 }
 
 /*
@@ -326,6 +310,11 @@ MayPublish(const Run *run, Relation rel, Dataset *dataset)
 {
 	if (Mutated("R5"))
 		return true;
+#if PG_VERSION_NUM < 170000
+	/* no subtransaction to catch the owner's errors in */
+	if (IsInParallelMode())
+		return false;
+#endif
 	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		CheckTrackable(run, rel) == NULL && CheckBuildable(rel) == NULL &&
 		(rel->rd_rel->relowner == GetUserId() || dataset->filter == NULL ||

@@ -344,13 +344,18 @@ BypassesTriggers(Node *statement)
 		return false;
 	foreach(lc, ((AlterTableStmt *) statement)->cmds)
 	{
-		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, lc);
+
+		switch (command->subtype)
 		{
-			case AT_AlterColumnType:
 			case AT_EnableTrig:
 			case AT_EnableAlwaysTrig:
 			case AT_EnableReplicaTrig:
 			case AT_DisableTrig:
+				if (IsTriggerName(command->name))
+					return true;
+				break;
+			case AT_AlterColumnType:
 			case AT_EnableTrigAll:
 			case AT_DisableTrigAll:
 			case AT_EnableTrigUser:
@@ -452,9 +457,13 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 	List	   *runs;
 	ListCell   *lc;
 
+	statement = CALLED_AS_EVENT_TRIGGER(fcinfo) ?
+		((EventTriggerData *) fcinfo->context)->parsetree : NULL;
+	/* of new tables only partitions concern us: temporary ones are made often */
+	if (statement && IsA(statement, CreateStmt) && !MakesPartition(statement))
+		PG_RETURN_NULL();
 	if (!BeginEvent(fcinfo))
 		PG_RETURN_NULL();
-	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
 	ReadTarget(statement, &target, &schema);
 	if (schema)
 		LockRunsOfSchema(get_namespace_oid(((RenameStmt *) statement)->newname, false), ExclusiveLock);

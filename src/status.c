@@ -16,6 +16,7 @@
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 
+#include "arguments.h"
 #include "bases.h"
 #include "changes.h"
 #include "exact/matrix.h"
@@ -123,13 +124,15 @@ PutStatus(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
 }
 
 /*
- * SQL: brain._sync_status() returns setof record: a row for each run that the
- * caller may search, but for those whose dataset another session has locked.
+ * SQL: brain._sync_status(dataset regclass, key text) returns setof record: a
+ * row for each run, of the dataset and of the key if given, that the caller may
+ * search, but for those whose dataset another session has locked.
  */
 Datum
 brain_sync_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *key = TextArgument(fcinfo, 1);
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -140,7 +143,9 @@ brain_sync_status(PG_FUNCTION_ARGS)
 		Relation	rel;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!OidIsValid(relid) || !MayReadSome(relid))
+		if (!OidIsValid(relid) || !MayReadSome(relid) ||
+			(!PG_ARGISNULL(0) && relid != PG_GETARG_OID(0)) ||
+			(key && strcmp(run->brain_key, key) != 0))
 			continue;
 		rel = TryOpenDataset(relid);
 		if (rel == NULL)

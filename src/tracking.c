@@ -72,13 +72,24 @@
 
 /* ---------- names ---------- */
 
+#define TRIGGER_PREFIX "brain_track_"
+
+/*
+ * May a trigger of that name be ours?
+ */
+bool
+IsTriggerName(const char *name)
+{
+	return strncmp(name, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) == 0;
+}
+
 static char *
 TriggerName(const pg_uuid_t *run_id, bool row)
 {
 	StringInfoData name;
 
 	initStringInfo(&name);
-	appendStringInfoString(&name, row ? "brain_track_" : "brain_track_truncate_");
+	appendStringInfoString(&name, row ? TRIGGER_PREFIX : TRIGGER_PREFIX "truncate_");
 	for (int i = 0; i < UUID_LEN; i++)
 		appendStringInfo(&name, "%02x", run_id->data[i]);
 	return name.data;
@@ -434,7 +445,8 @@ InvalidateKnown(Datum arg pg_attribute_unused(), Oid relid)
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		bool		concerned = relid == InvalidOid;
+		/* while its members are being found, it may be concerned by everything */
+		bool		concerned = relid == InvalidOid || entry->n_members == 0;
 
 		for (int i = 0; !concerned && i < entry->n_members; i++)
 			concerned = entry->members[i] == relid;
@@ -674,9 +686,34 @@ TrackingIsVisible(const Run *run, Relation rel, Snapshot snapshot)
 /* ---------- is it being written? ---------- */
 
 static bool
-IsOpenForWriting(Relation rel)
+IsLockedForWriting(Oid relid)
 {
-	return rel->rd_refcnt > 1 && CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+#if PG_VERSION_NUM >= 180000
+	return LockHeldByMe(&tag, RowExclusiveLock, true);
+#else
+	return LockHeldByMe(&tag, RowExclusiveLock) || LockHeldByMe(&tag, ShareRowExclusiveLock) ||
+		LockHeldByMe(&tag, AccessExclusiveLock);
+#endif
+}
+
+/*
+ * Has this session a table open more often than expected, and locked for
+ * writing?
+ */
+static bool
+IsOpenForWriting(Oid relid, int expected)
+{
+	Relation	rel;
+	bool		is_open;
+
+	if (!IsLockedForWriting(relid) || (rel = RelationIdGetRelation(relid)) == NULL)
+		return false;
+	is_open = rel->rd_refcnt > expected + 1;
+	RelationClose(rel);
+	return is_open;
 }
 
 /*
@@ -687,27 +724,27 @@ IsOpenForWriting(Relation rel)
  * for one too. rel is open once by our own doing.
  */
 bool
-IsBeingWritten(Relation rel)
+IsBeingWritten(const Run *run, Relation rel)
 {
-	List	   *members;
+	const KnownTracking *entry = FindKnown(&run->id);
 	ListCell   *lc;
 
-	if (IsOpenForWriting(rel))
+	if (IsOpenForWriting(RelationGetRelid(rel), 1))
 		return true;
-	members = TrackedTables(rel);
-	foreach(lc, members)
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	if (entry->valid)
 	{
-		Relation	member;
-		bool		is_open;
-
-		if (lfirst_oid(lc) == RelationGetRelid(rel))
-			continue;
-		member = RelationIdGetRelation(lfirst_oid(lc));
-		if (member == NULL)
-			continue;
-		is_open = IsOpenForWriting(member);
-		RelationClose(member);
-		if (is_open)
+		for (int i = 0; i < entry->n_members; i++)
+		{
+			if (entry->members[i] != RelationGetRelid(rel) && IsOpenForWriting(entry->members[i], 0))
+				return true;
+		}
+		return false;
+	}
+	foreach(lc, TrackedTables(rel))
+	{
+		if (lfirst_oid(lc) != RelationGetRelid(rel) && IsOpenForWriting(lfirst_oid(lc), 0))
 			return true;
 	}
 	return false;
