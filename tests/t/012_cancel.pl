@@ -73,6 +73,15 @@ INSERT INTO cancel.written SELECT id, emb FROM cancel.t WHERE id <= 10000;
 SELECT FROM brain.compute_similarity('cancel.written', 'c');
 SELECT FROM brain.compute_similarity('cancel.written', 'held', with_data => false);
 
+-- what is synced: into a segment, and by building anew
+CREATE TABLE cancel.synced (id int PRIMARY KEY, emb real[]) WITH (fillfactor = 70);
+INSERT INTO cancel.synced SELECT * FROM cancel.t;
+SELECT FROM brain.compute_similarity('cancel.synced', 'c');
+UPDATE cancel.synced SET emb[1] = 0.5 WHERE id % 6 = 0;
+CREATE TABLE cancel.rebuilt (id int PRIMARY KEY, emb real[]);
+SELECT FROM brain.compute_similarity('cancel.rebuilt', 'c');
+INSERT INTO cancel.rebuilt SELECT * FROM cancel.t;
+
 -- arguments, ready made
 CREATE TABLE cancel.wide (id int PRIMARY KEY, emb real[]);
 INSERT INTO cancel.wide SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 50) i, generate_series(1, 2000) j GROUP BY i;
@@ -95,6 +104,8 @@ CREATE FUNCTION cancel.in_phase(victim int, phase text) RETURNS boolean LANGUAGE
 	SELECT CASE
 		WHEN phase IN ('checking ids', 'reading embeddings', 'recording')
 		THEN EXISTS (SELECT FROM brain.progress p WHERE p.pid = victim AND p.phase = in_phase.phase)
+		WHEN phase = 'writing the matrix'
+		THEN EXISTS (SELECT FROM brain.progress p WHERE p.pid = victim AND p.phase = 'recording')
 		WHEN phase = 'sorting and returning all' THEN pg_sequence_last_value('cancel.scanned') >= $rows
 		WHEN phase = 'fetching rows' THEN pg_sequence_last_value('cancel.fetched') > 0
 		ELSE true END
@@ -192,12 +203,18 @@ my @phases = (
 	[ 'checking ids' => "SELECT * FROM brain.compute_similarity('cancel.v', 'new', id_field => 'id')" ],
 	[ 'reading embeddings' => "SELECT * FROM brain.compute_similarity('cancel.t', 'new')" ],
 	[ 'recording' => "SELECT * FROM brain.compute_similarity('cancel.small', 'held', overwrite => true)" ],
-	[ 'searching' => "SELECT * FROM brain.sort_by_similarity('cancel.t', $vector, k => 1, brain_key => 'c')" ],
+	[ 'writing the matrix' => "SELECT * FROM brain.compute_similarity('cancel.t', 'new')" ],
+	[ 'sync, segment' => "SELECT * FROM brain.sync('cancel.synced')" ],
+	[ 'sync, build' => "SELECT * FROM brain.sync('cancel.rebuilt')" ],
+	[ 'searching the table' => "SELECT * FROM brain.sort_by_similarity('cancel.t', $vector, k => 1, brain_key => 'c', filter => 'emb[1] < 2')", 'brain.use_matrix = off' ],
+	[ 'searching the matrix' => "SELECT count(s) FROM cancel.arguments, brain.sort_by_similarity('cancel.t', few[:200], k => 1, brain_key => 'c', aggregation => 'post-min') s" ],
+	[ 'searching the matrix, all' => "SELECT count(*) FROM brain.sort_by_similarity('cancel.t', $vector, k => NULL, brain_key => 'c')" ],
+	[ 'neighbors' => "SELECT count(*) FROM brain.neighbors('cancel.written', 'c')" ],
 	[ 'searching stored embeddings' => "SELECT * FROM brain.sort_by_similarity('cancel.kept', $vector, k => 1)" ],
 	[ 'sorting and returning all' => "SELECT count(*) FROM brain.sort_by_similarity('cancel.t', $vector, k => NULL, brain_key => 'c', filter => $probe)" ],
 	[ 'fetching rows' => "SELECT count(sample) FROM brain.similar_samples(NULL::cancel.fetching, $vector, k => 10000)" ],
 	[ 'searching by many ids' => "SELECT count(s) FROM cancel.arguments, brain.sort_by_similarity('cancel.t', ids, k => 1, brain_key => 'c') s" ],
-	[ 'many query vectors' => "SELECT count(s) FROM cancel.arguments, brain.sort_by_similarity('cancel.wide', wide_ids, k => 1, aggregation => 'post-mean') s" ],
+	[ 'many query vectors' => "SELECT count(s) FROM cancel.arguments, brain.sort_by_similarity('cancel.wide', wide_ids, k => 1, aggregation => 'post-mean') s", 'brain.use_matrix = off' ],
 	[ 'get_embeddings of many ids' => "SELECT count(e) FROM cancel.arguments, brain.get_embeddings('cancel.t', 'c', ids) e" ],
 	[ 'get_embeddings of wide vectors' => "SELECT count(e) FROM cancel.arguments, brain.get_embeddings('cancel.wide', 'c', many_wide_ids) e" ],
 	[ 'get_embeddings of all' => "SELECT count(e) FROM brain.get_embeddings('cancel.t', 'c') e" ],
@@ -211,11 +228,11 @@ my @phases = (
 	[ 'delete_brain_run' => "SELECT brain.delete_brain_run('cancel.small', 'held')" ],
 	[ 'dropping the dataset' => "DROP TABLE cancel.small" ]);
 
-# Runs a statement again and again in a session of its own, each with a timeout
-# (ms; 0: none), until it is watched enough.
+# Runs a statement again and again in a session of its own, under a setting and
+# each with a timeout (ms; 0: none), until it is watched enough.
 sub watch
 {
-	my ($phase, $statement, $kind, $length, $wanted, @timeouts) = @_;
+	my ($phase, $statement, $setting, $kind, $length, $wanted, @timeouts) = @_;
 
 	return (0, 0, 0) if $wanted == 0;
 	my $script = "SET application_name = 'victim';\n";
@@ -226,7 +243,7 @@ sub watch
 		(my $marked = $statement) =~ s{^(SELECT|DROP TABLE) }{$1 /* victim $timeout */ };
 		# the watcher is to see how it ended before the next one begins
 		$script .= "SELECT setval('cancel.scanned', 1, false), setval('cancel.fetched', 1, false);\n"
-		  . "BEGIN;\nSET LOCAL statement_timeout = $timeout;\n$marked;\nROLLBACK;\nSELECT pg_sleep(0.003);\n";
+		  . "BEGIN;\nSET LOCAL $setting;\nSET LOCAL statement_timeout = $timeout;\n$marked;\nROLLBACK;\nSELECT pg_sleep(0.003);\n";
 	}
 	unlink($file);
 	append_to_file($file, $script);
@@ -251,18 +268,18 @@ my $before = state();
 my @lines;
 foreach (@phases)
 {
-	my ($phase, $statement) = @$_;
+	my ($phase, $statement, $setting) = (@$_, 'brain.use_matrix = on');
 	my ($longest, $cancelled, $timed_out) = (0, 0, 0);
 
 	# How long it takes is looked at again and again: the machine may be busy.
 	for (my $batch = 0; $batch < 10 && $cancelled + $timed_out < 2 * $moments; $batch++)
 	{
-		my ($begun, $lasted) = watch($phase, $statement, 'time', 0, 3, (0) x 4);
+		my ($begun, $lasted) = watch($phase, $statement, $setting, 'time', 0, 3, (0) x 4);
 
 		next if !$lasted;
 		$longest = $lasted if $lasted > $longest;
-		$cancelled += (watch($phase, $statement, 'cancel', $lasted, $moments - $cancelled, (0) x (1.5 * $moments)))[2];
-		$timed_out += (watch($phase, $statement, 'timeout', 0, $moments - $timed_out,
+		$cancelled += (watch($phase, $statement, $setting, 'cancel', $lasted, $moments - $cancelled, (0) x (1.5 * $moments)))[2];
+		$timed_out += (watch($phase, $statement, $setting, 'timeout', 0, $moments - $timed_out,
 			map { int($begun + rand($lasted) + 1) } 1 .. 1.5 * $moments))[2];
 	}
 	if ($longest < 10)
