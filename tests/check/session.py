@@ -168,8 +168,7 @@ class Session(threading.Thread):
     def classify(self, error, step):
         """Counts an expected error; raises a Failure for another."""
         code = error.pgcode
-        if code is None and (self.connection.closed
-                             or isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))):
+        if code is None and not isinstance(error, psycopg2.ProgrammingError):
             code = LOST
         expected = code == LOST or code in ALWAYS_EXPECTED or code in getattr(step, "expected", ())
         if isinstance(step, (Compare, Declare, Fetch)):
