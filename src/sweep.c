@@ -43,8 +43,8 @@ PutRemoved(ReturnSetInfo *rsinfo, const char *kind, const char *name)
 }
 
 /*
- * Does a base that somebody may see have the file? A reader's bears the name of
- * the newest file that it stands for.
+ * Does a base that somebody may see have the file? A reader's stands for all
+ * files of its generation, and for nothing once they are those of a later one.
  */
 static bool
 IsInUse(const MatrixEntry *entry, List *rows)
@@ -57,9 +57,9 @@ IsInUse(const MatrixEntry *entry, List *rows)
 
 		if (memcmp(&row->run_id, &entry->run_id, sizeof(pg_uuid_t)) != 0)
 			continue;
-		if (memcmp(&row->generation, &entry->generation, sizeof(pg_uuid_t)) == 0)
+		if (entry->by_reader && memcmp(&row->generation, &entry->generation, sizeof(pg_uuid_t)) == 0)
 			return true;
-		for (int i = 0; i < row->n_files; i++)
+		for (int i = 0; !entry->by_reader && i < row->n_files; i++)
 		{
 			if (memcmp(&row->files[i], &entry->generation, sizeof(pg_uuid_t)) == 0)
 				return true;

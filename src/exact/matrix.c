@@ -376,19 +376,21 @@ DescribeBase(OpenedBase *opened)
 }
 
 /*
- * Say once a session and generation why a base is not used.
+ * Say once a session and generation why a base is not used: what was damaged is
+ * missing from then on.
  */
 static void
-LogProblem(const char *path, const pg_uuid_t *generation, const char *problem)
+LogProblem(const char *path, const Base *base, const char *problem)
 {
-	static pg_uuid_t last;
-	static char last_problem[100];
+	static pg_uuid_t last_run[2];
+	static pg_uuid_t last_generation[2];
+	int			kind = base->by_reader ? 1 : 0;
 
-	if (memcmp(&last, generation, sizeof(pg_uuid_t)) == 0 &&
-		strncmp(last_problem, problem, sizeof(last_problem) - 1) == 0)
+	if (memcmp(&last_run[kind], &base->run_id, sizeof(pg_uuid_t)) == 0 &&
+		memcmp(&last_generation[kind], &base->generation, sizeof(pg_uuid_t)) == 0)
 		return;
-	last = *generation;
-	strlcpy(last_problem, problem, sizeof(last_problem));
+	last_run[kind] = base->run_id;
+	last_generation[kind] = base->generation;
 	ereport(LOG,
 			(errmsg("matrix file \"%s\" is not used: %s", path, problem),
 			 errdetail("The table answers until the next build.")));
@@ -426,8 +428,9 @@ MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_re
 						   run_id, &files[i], by_reader);
 		if (problem == NULL && i == n_files - 1)
 			problem = CheckChain(base);
-		if (problem && !(by_reader && strcmp(problem, "it is not there") == 0))
-			LogProblem(base->files[i]->path, &base->generation, problem);
+		/* that there is none made by a search is nothing to tell */
+		if (problem && !(by_reader && base->files[i]->header.magic == 0))
+			LogProblem(base->files[i]->path, base, problem);
 	}
 	if (problem == NULL)
 		DescribeBase(opened);
@@ -581,7 +584,7 @@ ForgetBase(Base *base, const char *why)
 	OpenedBase *opened = (OpenedBase *) base;
 
 	if (why)
-		LogProblem(base->files[base->n_files - 1]->path, &base->generation, why);
+		LogProblem(base->files[base->n_files - 1]->path, base, why);
 	if (list_member_ptr(opened_bases, opened))
 		CloseBase(opened);
 }
@@ -1006,7 +1009,8 @@ ParseName(const char *name, MatrixEntry *entry)
 	entry->database = database;
 	entry->writer = 0;
 	rest = name + length;
-	if (strncmp(rest, ".reader", 7) == 0)
+	entry->by_reader = strncmp(rest, ".reader", 7) == 0;
+	if (entry->by_reader)
 		rest += 7;
 	if (*rest == '\0')
 		return true;

@@ -99,6 +99,7 @@ typedef struct MatrixEntry
 	Oid			database;
 	pg_uuid_t	run_id;
 	pg_uuid_t	generation;
+	bool		by_reader;
 	int			writer;			/* pid, of a temporary file; else 0 */
 } MatrixEntry;
 
