@@ -600,6 +600,14 @@ UPDATE changes_plain SET embedding = '{3,5,2,6,2,4,1,6}' WHERE id = 76;
 ALTER TABLE changes_plain ENABLE ALWAYS TRIGGER :row_trigger;
 :sync ('changes_plain', 'key');
 :check ('changes_plain', 'key');
+-- a sync sets it
+ALTER TABLE changes_plain ENABLE TRIGGER :row_trigger;
+:sync ('changes_plain', 'key');
+SET session_replication_role = replica;
+UPDATE changes_plain SET embedding = '{3,5,2,6,2,4,1,5}' WHERE id = 76;
+RESET session_replication_role;
+:check ('changes_plain', 'key');
+:sync ('changes_plain', 'key');
 -- the trigger of the TRUNCATE alone
 ALTER TABLE changes_plain DISABLE TRIGGER :truncate_trigger;
 BEGIN;
