@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(brain_sync);
 #define MAX_FILES 8
 
 /* A base is made anew when this share of it has changed. */
-#define MAX_CHANGED_SHARE 0.25
+#define MAX_CHANGED_SHARE 0.1
 
 /* What is done anyway, whatever the share. */
 #define MIN_CHANGED_ROWS 1000
