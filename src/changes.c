@@ -54,6 +54,7 @@ LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id)
 	bool		nulls[CHANGE_COLUMNS] = {false};
 	HeapTuple	tuple;
 
+	Assert((kind == CHANGE_ROW) == (sample_id != NULL));
 	values[CHANGE_RUN_ID - 1] = UUIDPGetDatum(run_id);
 	values[CHANGE_KIND - 1] = CharGetDatum((char) kind);
 	values[CHANGE_SAMPLE_ID - 1] = sample_id ? CStringGetTextDatum(sample_id) : (Datum) 0;

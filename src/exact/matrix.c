@@ -689,8 +689,10 @@ RequireBytes(MatrixFile *file, int section, uint64 first, uint64 length)
 	const SectionPlace *place = &file->header.sections[section];
 	const uint32 *checksums = Section(file, SECTION_CHECKSUMS);
 
+	Assert(InMapping());
 	if (length == 0)
 		return;
+	Assert(first <= place->length && length <= place->length - first);
 	for (uint64 i = first / MATRIX_CHECKED; i <= (first + length - 1) / MATRIX_CHECKED; i++)
 	{
 		int64		number = file->first_checksum[section] + i;

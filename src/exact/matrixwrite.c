@@ -489,6 +489,7 @@ PutBadRows(MatrixWriter *writer)
 void
 KillRow(MatrixWriter *writer, int64 row)
 {
+	Assert(row >= 0 && row < writer->header.n_previous);
 	if ((writer->dead[row / 64] >> (row % 64)) & 1)
 	{
 		/* a bad one, perhaps: then it is not counted any more */

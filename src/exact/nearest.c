@@ -111,6 +111,7 @@ AddNearest(Nearest *nearest, const Neighbor *candidate)
 {
 	Neighbor	item = *candidate;
 
+	Assert(nearest->k == 0 || nearest->n <= nearest->k);
 	if (nearest->k == 0 || nearest->n < nearest->k)
 	{
 		if (nearest->n == nearest->capacity)
