@@ -301,16 +301,17 @@ FreeFile(FILE *file)
 	return 0;
 }
 
-Datum
-uuid_out(PG_FUNCTION_ARGS)
+char *
+UuidText(const pg_uuid_t *uuid)
 {
-	return CStringGetDatum(pstrdup("uuid"));
+	return pstrdup("uuid");
 }
 
-Datum
-DirectFunctionCall1Coll(PGFunction function, Oid collation, Datum argument)
+/* Of names of files, which are not read here. */
+bool
+ParseUuid(const char *text, pg_uuid_t *uuid)
 {
-	return function(NULL);
+	abort();
 }
 
 /* ---------- files ---------- */
