@@ -227,6 +227,9 @@ RunIsStillThere(const Run *run)
 {
 	Run		   *now;
 
+	/* there is no latest snapshot for the leader of a parallel query */
+	if (IsInParallelMode())
+		return false;
 	PushActiveSnapshot(GetLatestSnapshot());
 	now = ReadRun(&run->id);
 	PopActiveSnapshot();
