@@ -142,7 +142,8 @@ LongLogReason(BaseSearch *bs)
 		ereport(NOTICE,
 				(errmsg("brain run \"%s\" of \"%s\" is answered from the table: its change log is long",
 						bs->search->run->brain_key, bs->search->dataset->name),
-				 errhint("Call brain.sync('%s') to take the changes in.", bs->search->dataset->name)));
+				 errhint("Call brain.sync(%s) to take the changes in.",
+						 quote_literal_cstr(bs->search->dataset->name))));
 	return _("its change log is long");
 }
 

@@ -34,6 +34,7 @@
 #include "filter.h"
 #include "sweep.h"
 #include "testing.h"
+#include "triggers.h"
 #include "try.h"
 
 /*
@@ -200,7 +201,7 @@ static bool
 SameSnapshot(Snapshot a, Snapshot b)
 {
 	return a->xmax == b->xmax && a->xcnt == b->xcnt &&
-		memcmp(a->xip, b->xip, sizeof(TransactionId) * a->xcnt) == 0;
+		(a->xcnt == 0 || memcmp(a->xip, b->xip, sizeof(TransactionId) * a->xcnt) == 0);
 }
 
 /*

@@ -28,6 +28,7 @@
 #include "milvus_brain.h"
 #include "progress.h"
 #include "sweep.h"
+#include "triggers.h"
 
 PG_FUNCTION_INFO_V1(brain_compute_similarity);
 PG_FUNCTION_INFO_V1(brain_load_brain_results);

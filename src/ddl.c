@@ -29,6 +29,7 @@
 #include "filter.h"
 #include "runs.h"
 #include "tracking.h"
+#include "triggers.h"
 #include "try.h"
 
 PG_FUNCTION_INFO_V1(brain_on_ddl_start);

@@ -32,6 +32,7 @@
 #include "runs.h"
 #include "sweep.h"
 #include "tracking.h"
+#include "triggers.h"
 #include "try.h"
 #include "uuids.h"
 

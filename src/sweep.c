@@ -25,6 +25,7 @@
 #include "runs.h"
 #include "sweep.h"
 #include "tracking.h"
+#include "triggers.h"
 #include "uuids.h"
 
 PG_FUNCTION_INFO_V1(brain_sweep);

@@ -1,6 +1,6 @@
 /*
  * tracking.h
- *		Is a run's dataset tracked: the triggers that write the change log.
+ *		Is a run's dataset tracked, and as it was when its base was made?
  */
 #ifndef BRAIN_TRACKING_H
 #define BRAIN_TRACKING_H
@@ -23,20 +23,6 @@ extern List *TrackedTables(Relation rel);
 extern Problem *CheckTrackable(const Run *run, Relation rel);
 extern Tracking *LookAtTracking(const Run *run, Relation rel);
 extern bool TrackingIsVisible(const Run *run, Relation rel, Snapshot snapshot);
-extern bool IsTriggerName(const char *name);
 extern bool IsBeingWritten(const Run *run, Relation rel);
-extern bool EnsureTriggers(const Run *run, Relation rel, LOCKMODE runs_mode, uint64 *fingerprint);
-extern bool DropTriggers(const pg_uuid_t *run_id, Oid relid);
-extern void AddMissingTriggers(const Run *run, Relation rel);
-extern List *StrayTriggers(void);
-
-/* A trigger of ours on a table that is no dataset of its run. */
-typedef struct StrayTrigger
-{
-	pg_uuid_t	run_id;
-	Oid			relid;
-	char	   *name;
-} StrayTrigger;
-
 
 #endif							/* BRAIN_TRACKING_H */
