@@ -144,13 +144,13 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
 	settled = IsSettled(change->run);
 	LockRuns(RelationGetRelid(change->rel), settled ? ShareLock : ExclusiveLock);
-	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	change->run = FindRunToChange(change->rel, TextArgument(fcinfo, 1), false);
 	if (settled && !IsSettled(change->run))
 	{
 		/* made anew while we waited; others may hold the shared lock as we do */
 		UnlockRuns(RelationGetRelid(change->rel), ShareLock);
 		LockRuns(RelationGetRelid(change->rel), ExclusiveLock);
-		change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+		change->run = FindRunToChange(change->rel, TextArgument(fcinfo, 1), false);
 	}
 	had_index = change->run->has_index;
 	if (change->run->embeddings_field == NULL)
