@@ -64,6 +64,7 @@ my $search = "brain.sort_by_similarity('leak.images', '[1,2,3]', brain_key => 'k
 my $anew = "SELECT brain.compute_similarity('leak.parts', 'key', metric => 'euclidean', overwrite => true); SELECT count(*) FROM brain.sweep(); SELECT count(*) FROM brain.sort_by_similarity('leak.parts', 'p2')";
 my @all = (
 	[ 'compute_similarity', 10, "SELECT brain.compute_similarity('leak.computed', 'key', overwrite => true)", "SELECT brain.compute_similarity('leak.computed', 'other', metric => 'odd')" ],
+	[ 'compute_similarity, with a bad row', 5, undef, "SELECT brain.compute_similarity('leak.bad', 'key')" ],
 	[ 'compute_similarity, of a view', 5, "SELECT brain.compute_similarity('leak.view', 'again', id_field => 'id', overwrite => true)", "SELECT brain.compute_similarity('leak.view', 'again', id_field => 'nothing')" ],
 	[ 'sort_by_similarity, text', 1, "SELECT count(*) FROM $search)", "SELECT brain.sort_by_similarity('leak.images', '[1,2]', brain_key => 'key')" ],
 	[ 'sort_by_similarity, id', 1, "SELECT count(*) FROM brain.sort_by_similarity('leak.images', 7, brain_key => 'key')", "SELECT brain.sort_by_similarity('leak.images', 7777, brain_key => 'key')" ],
