@@ -412,6 +412,23 @@ sub operations_and_steps
 	is(path() . mended(), 'matrix', 'killed when it was committed');
 }
 
+# a sync that is prepared, and whose transaction outlives a crash
+for my $end ('COMMIT', 'ROLLBACK')
+{
+	change(20);
+	sql(q{BEGIN; SELECT * FROM brain.sync('t', 'k'); PREPARE TRANSACTION 'sync'});
+	my $session = $node->background_psql('postgres');
+	my $log_before = -s $node->logfile;
+	kill 'KILL', $session->query_safe('SELECT pg_backend_pid()');
+	eval { $session->quit };
+	wait_for_server($log_before);
+	is(path(), 'matrix', 'beside a prepared sync the base is the one before it');
+	sql('SELECT * FROM brain.sweep()');
+	sql("$end PREPARED 'sync'");
+	is(path(), 'matrix', "$end PREPARED: its file was kept");
+	is(mended(), '', 'and nothing else is');
+}
+
 # ---- an error, and a full disk, at every step ---------------------------------------
 
 {
@@ -733,6 +750,27 @@ is(scalar complaints(), 0, 'no complaint about good files');
 	}
 	is($problems, '', 'cut while it is mapped: the table answers, and after a sync the file again');
 
+	# and a sync, of few changes or of many files
+	$problems = '';
+	for my $operation (qw(segment absorb))
+	{
+		@names = make_three_files();
+		$prepare{$operation}->();
+		my $session = $node->background_psql('postgres', on_error_stop => 0);
+		$session->query('SET client_min_messages = warning');
+		$session->query('SELECT FROM brain.sort_by_similarity(\'t\', 5, k => 10)');
+		$session->{stderr} = '';
+		truncate "$files/$names[0]", 4096 or die $!;
+		new_log();
+		my ($action) = $session->query(q{SELECT action FROM brain.sync('t', 'k')});
+		my @complaints = complaints();
+		$problems .= "$operation: $action, $session->{stderr}, @complaints; " if $action ne 'build' || $session->{stderr} ne '' || @complaints != 1;
+		my $mended = mended();
+		$problems .= "$operation: $mended; " if $mended ne '';
+		eval { $session->quit };
+	}
+	is($problems, '', 'a sync over a file that is cut while it is mapped builds anew');
+
 	# brain.neighbors() reads a base of which all rows are good
 	$problems = '';
 	sql(q{CREATE TABLE clean (id int PRIMARY KEY, embedding real[]); INSERT INTO clean SELECT i, vector(i) FROM generate_series(1, 4500) i;
@@ -1033,6 +1071,7 @@ cmp_ok(scalar files(), '>', 0, 'there are files');
 sql('DROP EXTENSION milvus_brain');
 is(sql(q{SELECT count(*) FROM pg_trigger WHERE tgname ~ '^brain_track'}), '0', 'DROP EXTENSION takes the triggers along');
 cmp_ok(scalar files(), '>', 0, 'and leaves the files');
+like(slurp_file('../README.md'), qr/after DROP EXTENSION\?.*brain\.sweep\(\)/s, 'the README says how to remove them');
 sql('INSERT INTO t VALUES (700000, 1, vector(3)); CREATE EXTENSION milvus_brain');
 like(sql('SELECT string_agg(kind, $$,$$) FROM brain.sweep()'), qr/^file(,file)*$/, 'brain.sweep() of a new one removes them');
 is(join('', files()), '', 'all');
