@@ -238,49 +238,69 @@ RunIsStillThere(const Run *run)
 }
 
 /*
- * Find out what the search can be answered from; bs->reason says why not from a
- * base.
+ * Why no base may be used, whatever the log says; NULL when one may.
+ */
+static char *
+WhyNoBase(BaseSearch *bs, const BaseRow *row, const Tracking *tracking)
+{
+	Search	   *search = bs->search;
+
+	if (row && row->reason)
+		return row->reason;
+	if (tracking->problem && !Mutated("R6"))
+		return TrackingReason(bs, tracking, row);
+	/* rows that the statement has written are not in the log before its end */
+	if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
+		return _("it is called by a trigger");
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) && IsBeingWritten(search->run, search->rel))
+		return _("the statement may be writing into the dataset");
+	if (row && row->own && IsolationUsesXactSnapshot())
+		return _("the base was made by this transaction, under a later snapshot");
+	if (IsolationUsesXactSnapshot() && !RunIsStillThere(search->run))
+		return _("the run was deleted or made anew since the transaction began");
+	if (!MayReadDataset(search))
+		return _("a privilege is missing");
+	return NULL;
+}
+
+/*
+ * The run's row in brain._bases under the statement's snapshot.
+ */
+static BaseRow *
+FindBaseRow(const Run *run)
+{
+	BaseRow    *row;
+
+	if (!Mutated("R1"))
+		return ReadBaseRow(&run->id);
+	PushActiveSnapshot(GetLatestSnapshot());
+	row = ReadBaseRow(&run->id);
+	PopActiveSnapshot();
+	return row;
+}
+
+/*
+ * Find out what the search can be answered from: the run's base and the changes
+ * since. bs->reason says why not, if not.
  */
 static void
 FindBaseAndChanges(BaseSearch *bs)
 {
-	Search	   *search = bs->search;
 	const Tracking *tracking;
 	BaseRow    *row;
 
 	if (!use_matrix)
-	{
 		bs->reason = _("brain.use_matrix is off");
-		return;
-	}
-	if (!HasBases())
-	{
+	else if (!HasBases())
 		bs->reason = _("ALTER EXTENSION milvus_brain UPDATE was not called");
-		return;
-	}
-	if (Mutated("R1"))
-		PushActiveSnapshot(GetLatestSnapshot());
-	row = ReadBaseRow(&search->run->id);
-	if (Mutated("R1"))
-		PopActiveSnapshot();
-	tracking = LookAtTracking(search->run, search->rel);
-	if (row && row->reason)
-		bs->reason = row->reason;
-	else if (tracking->problem && !Mutated("R6"))
-		bs->reason = TrackingReason(bs, tracking, row);
-	else if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
-		bs->reason = _("it is called by a trigger");
-	else if (TransactionIdIsValid(GetTopTransactionIdIfAny()) && IsBeingWritten(search->run, search->rel))
-		bs->reason = _("the statement may be writing into the dataset");
-	else if (row && row->own && IsolationUsesXactSnapshot())
-		bs->reason = _("the base was made by this transaction, under a later snapshot");
-	else if (IsolationUsesXactSnapshot() && !RunIsStillThere(search->run))
-		bs->reason = _("the run was deleted or made anew since the transaction began");
-	else if (!MayReadDataset(search))
-		bs->reason = _("a privilege is missing");
 	if (bs->reason)
 		return;
-	bs->changes = ReadChanges(&search->run->id, ChangesLimit(row), false);
+	row = FindBaseRow(bs->search->run);
+	tracking = LookAtTracking(bs->search->run, bs->search->rel);
+	bs->reason = WhyNoBase(bs, row, tracking);
+	if (bs->reason)
+		return;
+	bs->changes = ReadChanges(&bs->search->run->id, ChangesLimit(row), false);
 	if (bs->changes->everything)
 		bs->reason = _("the dataset was altered or truncated since the last sync");
 	else if (bs->changes->truncated)

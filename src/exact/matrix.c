@@ -62,7 +62,6 @@ typedef struct OpenedBase
 	bool		doomed;			/* to be unmapped when nobody uses it */
 	uint64		last_use;
 	bool		dead_verified;
-	TransactionId *running;
 } OpenedBase;
 
 static List *opened_bases = NIL;
