@@ -251,11 +251,12 @@ my $upset = 0;    # each time other rows
 my %prepare = (
 	build => sub { },
 	segment => sub { change(20); },
-	# the eighth file takes the others in
+	# the eighth file takes the others in; of a new base, since much that has changed makes one
 	absorb => sub {
-		for (1 .. 8)
+		unlink map { "$files/$_" } files();
+		sql("DELETE FROM t WHERE id > 0 AND cardinality(embedding) <> $dim; SELECT * FROM brain.sync()");
+		for (2 .. 8)
 		{
-			last if sql(q{SELECT cardinality(files) FROM brain._bases b JOIN brain._runs r USING (run_id) WHERE brain_key = 'k'}) >= 8;
 			change(5);
 			sql('SELECT * FROM brain.sync()');
 		}
@@ -278,7 +279,7 @@ my %steps = (
 	rebuild => [ @written, qw(triggers missed build_row), @synced ],
 	reader => [ @written, 'reader_before_publish' ]);
 
-# Changes about n samples: inserts, updates and deletes.
+# Changes about n samples: inserts, updates and deletes; none of the first 200.
 sub change
 {
 	my ($n) = @_;
@@ -289,7 +290,7 @@ sub change
 sub change_sql
 {
 	my ($n, $seed) = @_;
-	my $first = 1 + $seed * 31 % 3000;
+	my $first = 201 + $seed * 31 % 2800;
 	my $new = 10000 + $seed * 10;
 	return qq{
 		UPDATE t SET embedding = vector(id + $seed * 0.01) WHERE id BETWEEN $first AND $first + $n;
@@ -465,13 +466,13 @@ for my $end ('COMMIT', 'ROLLBACK')
 
 # ---- a disk that is really full ------------------------------------------------------
 
-# A file system of 6 MB, in a namespace of its own, which needs no privileges.
+# A file system of 12 MB, in a namespace of its own, which needs no privileges.
 # Where the system allows none, writing is made to fail instead.
 sub small_disk
 {
 	my ($in, $out) = ('', '');
 	my $holder = IPC::Run::start(
-		[ 'unshare', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=6m tmpfs /mnt && mkdir /mnt/files && echo $$ && exec cat' ],
+		[ 'unshare', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=12m tmpfs /mnt && mkdir /mnt/files && echo $$ && exec cat' ],
 		'<', \$in, '>', \$out, '2>', \my $err);
 	eval { $holder->pump until $out =~ /\n/ };
 	return ($holder, "/proc/$1/root/mnt") if $out =~ /^(\d+)\n/ && -d "/proc/$1/root/mnt/files";
@@ -546,6 +547,11 @@ sub make_three_files
 		sql('SELECT * FROM brain.sync()');
 	}
 	sql('SELECT * FROM brain.sweep()');
+	return files_in_order();
+}
+
+sub files_in_order
+{
 	my $in_order = sql(qq{SELECT string_agg(d.oid || '.' || b.run_id || '.' || g, ' ' ORDER BY n) FROM brain._bases b, unnest(b.files) WITH ORDINALITY AS g (g, n), pg_database d WHERE datname = current_database()});
 	return split / /, $in_order;
 }
@@ -754,8 +760,9 @@ is(scalar complaints(), 0, 'no complaint about good files');
 	$problems = '';
 	for my $operation (qw(segment absorb))
 	{
-		@names = make_three_files();
+		make_three_files();
 		$prepare{$operation}->();
+		@names = files_in_order();
 		my $session = $node->background_psql('postgres', on_error_stop => 0);
 		$session->query('SET client_min_messages = warning');
 		$session->query('SELECT FROM brain.sort_by_similarity(\'t\', 5, k => 10)');
