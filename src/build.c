@@ -153,35 +153,97 @@ TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode)
 
 /* ---------- what the snapshot had not seen ---------- */
 
+/* So many ids are remembered to find out whether others have vanished. */
+#define MAX_KEPT_IDS 100000
+
 typedef struct Unseen
 {
 	BaseBuild  *build;
 	SampleKey  *key;
+	TransactionId next_xid;
 	int64		n_seen;
+	int64		n_unseen;
+	char	  **kept;			/* the first ids that were not seen */
+	MemoryContext context;
+	Base	   *written;		/* what the build has written */
+	int64		n_replaced;		/* of the ids kept, those that it has */
 	HTAB	   *ids;			/* hashes of what there is now */
 } Unseen;
 
 /*
- * Log a row that the build's snapshot does not see. Those of this transaction
- * were there before it. xmin is raw: what looks like one of the future is that of
- * a row frozen long ago.
+ * Does the build's snapshot see a row? Those of this transaction were there
+ * before it. xmin is raw: what looks like one of the future is that of a row
+ * frozen long ago.
  */
+static bool
+WasSeen(const Unseen *unseen, TransactionId xmin)
+{
+	return !XidInMVCCSnapshot(xmin, unseen->build->seen) ||
+		TransactionIdFollowsOrEquals(xmin, unseen->next_xid) ||
+		TransactionIdIsCurrentTransactionId(xmin);
+}
+
 static void
 LogUnseen(TupleTableSlot *slot, void *arg)
 {
 	Unseen	   *unseen = arg;
 	bool		isnull;
+	char	   *id;
+
+	if (WasSeen(unseen, DatumGetTransactionId(slot_getattr(slot, 2, &isnull))))
+	{
+		unseen->n_seen++;
+		return;
+	}
+	id = SampleId(unseen->key, slot_getattr(slot, 1, &isnull));
+	LogChange(&unseen->build->run->id, CHANGE_ROW, id);
+	if (unseen->n_unseen < MAX_KEPT_IDS)
+		unseen->kept[unseen->n_unseen] = MemoryContextStrdup(unseen->context, id);
+	unseen->n_unseen++;
+}
+
+/* ---------- what has vanished ---------- */
+
+static void
+CountReplaced(void *arg)
+{
+	Unseen	   *unseen = arg;
+
+	for (int64 i = 0; i < unseen->n_unseen; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (FindRow(unseen->written, unseen->kept[i]) >= 0)
+			unseen->n_replaced++;
+	}
+}
+
+/*
+ * Is each row that the build has read still there, or another of its id? Then
+ * none has vanished.
+ */
+static bool
+AllAreThere(Unseen *unseen)
+{
+	BaseBuild  *build = unseen->build;
+
+	if (unseen->n_seen == build->n_read)
+		return true;
+	if (unseen->n_unseen > MAX_KEPT_IDS)
+		return false;
+	unseen->written = OpenUnpublished(build->writer);
+	return unseen->written && WithMapping(unseen->written, CountReplaced, unseen) &&
+		unseen->n_seen + unseen->n_replaced == build->n_read;
+}
+
+static void
+NoteId(TupleTableSlot *slot, void *arg)
+{
+	Unseen	   *unseen = arg;
+	bool		isnull;
 	char	   *id = SampleId(unseen->key, slot_getattr(slot, 1, &isnull));
-	TransactionId xmin = DatumGetTransactionId(slot_getattr(slot, 2, &isnull));
 	uint64		hash = hash_bytes_extended((unsigned char *) id, (int) strlen(id), 0);
 
 	(void) hash_search(unseen->ids, &hash, HASH_ENTER, NULL);
-	if (TransactionIdIsCurrentTransactionId(xmin) ||
-		!XidInMVCCSnapshot(xmin, unseen->build->seen) ||
-		TransactionIdFollowsOrEquals(xmin, ReadNextTransactionId()))
-		unseen->n_seen++;
-	else
-		LogChange(&unseen->build->run->id, CHANGE_ROW, id);
 }
 
 /*
@@ -197,6 +259,19 @@ LogIfGone(const char *id, void *arg)
 		LogChange(&unseen->build->run->id, CHANGE_ROW, id);
 }
 
+static void
+LogVanished(Unseen *unseen, Dataset *dataset)
+{
+	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = CurrentMemoryContext};
+	SampleQuery query = {.targets = unseen->key->operand, .read = NoteId, .arg = unseen};
+
+	unseen->ids = hash_create("sample ids", Max(unseen->build->n_read, 1024), &control,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ReadSamples(dataset, &query);
+	ForEachWrittenId(unseen->build->writer, LogIfGone, unseen);
+	hash_destroy(unseen->ids);
+}
+
 static bool
 SameSnapshot(Snapshot a, Snapshot b)
 {
@@ -207,27 +282,26 @@ SameSnapshot(Snapshot a, Snapshot b)
 /*
  * With writers stopped: write to the log what has happened to the dataset since
  * the build's snapshot was taken. Under the active snapshot, a fresh one. Where
- * anything at all was committed meanwhile that takes a scan of the dataset's keys.
+ * anything at all was committed meanwhile that takes a scan of the dataset's
+ * rows, and a second one of its keys where some were deleted.
  */
 static void
 LogMissed(BaseBuild *build, Relation rel, Dataset *dataset)
 {
-	Unseen		unseen = {.build = build, .key = &dataset->key};
-	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = CurrentMemoryContext};
+	Unseen		unseen = {.build = build, .key = &dataset->key, .context = CurrentMemoryContext};
 	SampleQuery query = {.read = LogUnseen, .arg = &unseen};
 	SavedUser	saved;
 
 	if (Mutated("R7") || SameSnapshot(build->seen, GetActiveSnapshot()))
 		return;
-	unseen.ids = hash_create("sample ids", Max(build->n_read, 1024), &control,
-							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	unseen.next_xid = ReadNextTransactionId();
+	unseen.kept = palloc(sizeof(char *) * MAX_KEPT_IDS);
 	query.targets = psprintf("%s, %s.xmin", dataset->key.operand, dataset->name_in_query);
 	BeginAsOwner(rel->rd_rel->relowner, &saved);
 	ReadSamples(dataset, &query);
+	if (!AllAreThere(&unseen))
+		LogVanished(&unseen, dataset);
 	EndAsOwner(&saved);
-	if (unseen.n_seen != build->n_read)
-		ForEachWrittenId(build->writer, LogIfGone, &unseen);
-	hash_destroy(unseen.ids);
 }
 
 /*

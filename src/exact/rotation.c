@@ -47,8 +47,11 @@
 /* What int8 codes add to a prefix's error, for vectors of norm 1; about. */
 #define CODE_ERROR 0.006
 
-/* A prefix must save that much of what int8 alone reads. */
-#define WORTH_IT 0.85
+/*
+ * A prefix is worth its place and the time that it takes to make only if it leaves
+ * less than that much of what int8 alone reads.
+ */
+#define WORTH_IT 0.6
 
 /*
  * The longest prefix that a matrix of n rows may have: with it the file stays
