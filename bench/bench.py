@@ -247,8 +247,8 @@ def describe(bench):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
     return (f"{datetime.date.today()}, commit {commit}, milvus_brain {extensions['milvus_brain']}. "
             f"{cpu.get('model name', platform.machine())} (family {cpu.get('cpu family', '?')}, "
-            f"model {cpu.get('model', '?')}), {os.cpu_count()} CPUs, one of them used, {memory:.0f} GB; "
-            f"Linux {platform.release()}. PostgreSQL {version}, pgvector {extensions['vector']}, "
+            f"model {cpu.get('model', '?')}), {os.cpu_count()} CPUs, one of them used, {memory:.0f} GB, "
+            f"load average {os.getloadavg()[0]:.1f} before; Linux {platform.release()}. PostgreSQL {version}, pgvector {extensions['vector']}, "
             f"shared_buffers {bench.admin.value('SHOW shared_buffers')}; {openblas} "
             f"({os.environ['BENCH_OPENBLAS'].strip() or 'environment without OPENBLAS_*'}).\n")
 
