@@ -127,7 +127,10 @@ CollectIds(HTAB *set, Changes *changes)
 										  sizeof(char *) * Max(hash_get_num_entries(set), 1));
 	hash_seq_init(&status, set);
 	while ((id = hash_seq_search(&status)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
 		changes->ids[changes->n_ids++] = *id;
+	}
 }
 
 static SysScanDesc
