@@ -18,9 +18,9 @@ RESET client_min_messages;
 --
 CREATE FUNCTION matrix_vector(i float8, n integer) RETURNS real[] IMMUTABLE STRICT LANGUAGE sql
 	RETURN (SELECT array_agg((sin(i * 1.7) * cos(j * 0.9) + sin(i * 2.9) * cos(j * 1.7) + cos(i * 0.7) * sin(j * 2.3) + 0.01 * sin(i * j * 1.3))::real ORDER BY j) FROM generate_series(1, n) j);
--- three directions and a little more of 64; 20 numbers of no structure, most at nearly one distance; far apart in size
+-- three directions and a little more of 96; 20 numbers of no structure, most at nearly one distance; far apart in size
 CREATE TABLE matrix_few (id integer PRIMARY KEY, embedding real[]);
-INSERT INTO matrix_few SELECT i, matrix_vector(i, 64) FROM generate_series(1, 4500) i;
+INSERT INTO matrix_few SELECT i, matrix_vector(i, 96) FROM generate_series(1, 4500) i;
 CREATE TABLE matrix_noise (id integer PRIMARY KEY, embedding real[]);
 INSERT INTO matrix_noise SELECT i, (SELECT array_agg((sin(i * j * 12.9898) * 43758.5453 - floor(sin(i * j * 12.9898) * 43758.5453) - 0.5)::real ORDER BY j) FROM generate_series(1, 20) j) FROM generate_series(1, 1500) i;
 CREATE TABLE matrix_sizes (id integer PRIMARY KEY, embedding real[]);
@@ -29,7 +29,7 @@ SELECT t, m, s.indexed FROM unnest('{matrix_few,matrix_noise,matrix_sizes}'::tex
 
 -- How many searches differ, in an id or a bit of a distance, between the matrix
 -- through its screens, without, and the table.
-CREATE FUNCTION matrix_differ(samples regclass, metric text, OUT searches integer, OUT different integer, OUT screened boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION matrix_differ(samples regclass, metric text, OUT searches integer, OUT different integer, OUT screened boolean, OUT by_prefix boolean) LANGUAGE plpgsql AS $$
 DECLARE
 	q real[];
 	back boolean;
@@ -40,6 +40,7 @@ BEGIN
 	searches := 0;
 	different := 0;
 	screened := false;
+	by_prefix := false;
 	FOR i IN 1 .. 12 LOOP
 		EXECUTE format('SELECT embedding FROM %s WHERE id = %s', samples, i * 97) INTO q;
 		q[1] := q[1] + 0.001;
@@ -51,6 +52,7 @@ BEGIN
 					FROM brain.sort_by_similarity(samples, q, k => n, reverse => back, brain_key => metric));
 				used := (brain.last_search()->>'int8_rows')::bigint + (brain.last_search()->>'prefix_rows')::bigint > 0;
 				screened := screened OR (how = 1 AND used);
+				by_prefix := by_prefix OR (brain.last_search()->>'prefix_rows')::bigint > 0;
 				IF (how > 1 AND used) OR (brain.last_search()->>'path' = 'table') <> (how = 3) THEN
 					RAISE WARNING 'answered otherwise: %', brain.last_search();
 				END IF;
@@ -177,6 +179,11 @@ SELECT indexed FROM brain.compute_similarity('matrix_plain', 'key', metric => 'e
 :path;
 :search ('matrix_plain', '[0,0]', k => 3, filter => 'id > 2498');
 :path;
+-- as far as it goes, and not farther, the one way and the other
+:search ('matrix_plain', '[0,0]', k => 10, max_distance => 2);
+SET brain.use_matrix = off;
+:search ('matrix_plain', '[0,0]', k => 10, max_distance => 2);
+RESET brain.use_matrix;
 
 
 --
@@ -269,6 +276,19 @@ SELECT changes FROM brain.sync_status WHERE samples = 'matrix_plain'::regclass A
 SELECT action, rows FROM brain.sync('matrix_plain', 'key');
 :search ('matrix_plain', '[0,0]', k => 2, brain_key => 'key');
 :path;
+-- a TRUNCATE that keeps its storage is known by the log alone
+BEGIN;
+CREATE TABLE matrix_young (id integer PRIMARY KEY, embedding real[]);
+INSERT INTO matrix_young SELECT i, ARRAY[i] FROM generate_series(1, 100) i;
+SELECT indexed FROM brain.compute_similarity('matrix_young', 'key', metric => 'euclidean');
+TRUNCATE matrix_young;
+:status 'matrix_young'::regclass;
+INSERT INTO matrix_young VALUES (200, '{2}'), (300, '{3}');
+SELECT action, rows FROM brain.sync('matrix_young', 'key');
+:search ('matrix_young', '[0]');
+:path;
+COMMIT;
+DROP TABLE matrix_young;
 -- a build that ends in an error leaves no file
 CREATE TABLE matrix_failing (id integer PRIMARY KEY, embedding real[]);
 INSERT INTO matrix_failing VALUES (1, '{1,2}'), (2, '{1}');
