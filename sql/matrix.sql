@@ -17,7 +17,7 @@ RESET client_min_messages;
 -- Screens: the answers are those of the table, for near ties too
 --
 CREATE FUNCTION matrix_vector(i float8, n integer) RETURNS real[] IMMUTABLE STRICT LANGUAGE sql
-	RETURN (SELECT array_agg((sin(i * 1.7) * cos(j * 0.9) + sin(i * 2.9) * cos(j * 1.7) + cos(i * 0.7) * sin(j * 2.3) + 0.01 * sin(i * j * 1.3))::real ORDER BY j) FROM generate_series(1, n) j);
+	RETURN (SELECT array_agg((sin(i * 1.7) * cos(j * 0.9) + sin(i * 2.9) * cos(j * 1.7) + cos(i * 0.7) * sin(j * 2.3) + 0.2 * sin(i * j * 1.3))::real ORDER BY j) FROM generate_series(1, n) j);
 -- three directions and a little more of 96; 20 numbers of no structure, most at nearly one distance; far apart in size
 CREATE TABLE matrix_few (id integer PRIMARY KEY, embedding real[]);
 INSERT INTO matrix_few SELECT i, matrix_vector(i, 96) FROM generate_series(1, 4500) i;

@@ -84,7 +84,7 @@ BEGIN
 	END LOOP;
 	SELECT files INTO most_files FROM sync_files('sync_plain', 'key') WHERE kind = 'file';
 END $$;
-SELECT wrong, most_segments BETWEEN 1 AND 20 AS few_segments FROM sync_often();
+SELECT wrong, most_segments BETWEEN 1 AND 8 AS few_segments FROM sync_often();
 SELECT rows, segments < 20 AS few, in_use FROM brain.sync_status WHERE samples = 'sync_plain'::regclass;
 SELECT sync_sweep(run_id::text, segments + 1) = segments + 1 AS swept FROM brain._runs r, brain.sync_status s WHERE r.dataset_name = 'sync_plain' AND s.samples = 'sync_plain'::regclass;
 -- the size is that of the files
