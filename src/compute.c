@@ -423,9 +423,11 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	EndProgress();
 	relation_close(rel, NoLock);
 	if (HasBases())
+	{
 		SweepFiles(NULL);
-	if (old && HasBases())
-		(void) DropTriggers(&old->id, run->dataset);
+		if (old)
+			(void) DropTriggers(&old->id, run->dataset);
+	}
 	EndWrite();
 	PG_RETURN_DATUM(CensusResult(fcinfo, run, start));
 }

@@ -484,7 +484,7 @@ brain_on_ddl_end(PG_FUNCTION_ARGS)
 			FollowNames(run, true);
 		if (run && run->bound)
 			MendFilter(run);
-		if (run && run->bound && run->has_index && (IsAltered(run) || ContainsAltered(run)))
+		if (run && run->bound && run->has_index && ContainsAltered(run))
 			FollowTracking(run, statement);
 	}
 	SPI_finish();

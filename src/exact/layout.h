@@ -99,6 +99,7 @@ typedef struct MatrixHeader
 extern void FillIdentity(MatrixHeader *header);
 extern uint64 WidenXid(TransactionId xid);
 extern int	CompareXids(const void *a, const void *b);
+extern uint32 Checksum(const void *data, Size length);
 extern uint32 HeaderChecksum(const MatrixHeader *header);
 extern char *MatrixPath(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader);
 

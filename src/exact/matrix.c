@@ -121,16 +121,23 @@ FillIdentity(MatrixHeader *header)
 }
 
 uint32
+Checksum(const void *data, Size length)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, data, length);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+uint32
 HeaderChecksum(const MatrixHeader *header)
 {
 	MatrixHeader copy = *header;
-	pg_crc32c	crc;
 
 	copy.crc = 0;
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &copy, sizeof(copy));
-	FIN_CRC32C(crc);
-	return crc;
+	return Checksum(&copy, sizeof(copy));
 }
 
 /* ---------- opening ---------- */
@@ -695,14 +702,12 @@ RequireBytes(MatrixFile *file, int section, uint64 first, uint64 length)
 	for (uint64 i = first / MATRIX_CHECKED; i <= (first + length - 1) / MATRIX_CHECKED; i++)
 	{
 		int64		number = file->first_checksum[section] + i;
-		pg_crc32c	crc;
+		uint32		crc;
 
 		if ((file->verified[number / 64] >> (number % 64)) & 1)
 			continue;
-		INIT_CRC32C(crc);
-		COMP_CRC32C(crc, file->map + place->offset + i * MATRIX_CHECKED,
-					Min(MATRIX_CHECKED, place->length - i * MATRIX_CHECKED));
-		FIN_CRC32C(crc);
+		crc = Checksum(file->map + place->offset + i * MATRIX_CHECKED,
+					   Min(MATRIX_CHECKED, place->length - i * MATRIX_CHECKED));
 		if (crc != checksums[number])
 			siglongjmp(*fault_target, 2);
 		file->verified[number / 64] |= UINT64CONST(1) << (number % 64);
@@ -786,12 +791,8 @@ RequireSmallSections(const Base *base)
 	{
 		MatrixFile *file = base->files[i];
 		const SectionPlace *place = &file->header.sections[SECTION_CHECKSUMS];
-		pg_crc32c	crc;
 
-		INIT_CRC32C(crc);
-		COMP_CRC32C(crc, file->map + place->offset, place->length);
-		FIN_CRC32C(crc);
-		if (crc != file->header.checksums_crc)
+		if (Checksum(file->map + place->offset, place->length) != file->header.checksums_crc)
 			siglongjmp(*fault_target, 2);
 		RequireSection(file, SECTION_ROTATION);
 	}

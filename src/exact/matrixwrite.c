@@ -153,17 +153,6 @@ WriteAt(MatrixWriter *writer, const void *data, Size length, uint64 offset)
 
 /* ---------- sections ---------- */
 
-static uint32
-Checksum(const void *data, Size length)
-{
-	pg_crc32c	crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, data, length);
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 static void
 BeginSection(MatrixWriter *writer, int number, uint64 offset)
 {

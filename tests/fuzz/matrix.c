@@ -394,17 +394,6 @@ ReadInput(Input *input, const uint8 *data, size_t size)
 	return true;
 }
 
-static uint32
-ChecksumOf(const void *data, size_t size)
-{
-	pg_crc32c	crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, data, size);
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 /*
  * Make the checksums right, where the sections are within the file and the
  * checksums do not lie on what they are of.
@@ -423,7 +412,7 @@ RepairChecksums(MatrixHeader *header, uint8 *file, uint32 size)
 			return;
 		for (uint64 done = 0; done < section->length; done += MATRIX_CHECKED)
 		{
-			uint32		crc = ChecksumOf(file + section->offset + done, Min(MATRIX_CHECKED, section->length - done));
+			uint32		crc = Checksum(file + section->offset + done, Min(MATRIX_CHECKED, section->length - done));
 
 			if (at < MATRIX_PAGE || at > size || size - at < sizeof(crc))
 				return;
@@ -432,7 +421,7 @@ RepairChecksums(MatrixHeader *header, uint8 *file, uint32 size)
 		}
 	}
 	if (place->length <= size && place->offset <= size - place->length)
-		header->checksums_crc = ChecksumOf(file + place->offset, place->length);
+		header->checksums_crc = Checksum(file + place->offset, place->length);
 }
 
 static pg_uuid_t
@@ -566,7 +555,7 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	if (!ReadInput(&input, data, size))
 		return 0;
 	flags_of_input = input.flags;
-	cut_at = ChecksumOf(data, Min(size, 64));
+	cut_at = Checksum(data, Min(size, 64));
 	for (int i = 0; i < input.n_files; i++)
 	{
 		Repair(&input, i);
