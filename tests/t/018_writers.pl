@@ -22,7 +22,7 @@ $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION milvus_brain;
 	CREATE TABLE t (id int PRIMARY KEY, label text, embedding numeric[]);
-	INSERT INTO t SELECT i, 'label', ARRAY[i + 10.0] || zeros FROM generate_series(1, 12000) i, (SELECT array_fill(0.0, ARRAY[999])) AS z (zeros);
+	INSERT INTO t SELECT i, 'label', ARRAY[i + 10.0] || zeros FROM generate_series(1, 40000) i, (SELECT array_fill(0.0, ARRAY[999])) AS z (zeros);
 	CREATE SEQUENCE ids START 100000;
 	CREATE FUNCTION see(OUT answer text) LANGUAGE plpgsql STABLE AS $$
 	DECLARE
@@ -72,9 +72,9 @@ for my $round ('the first build', 'a build beside a run')
 	$job->{run}->finish;
 	my $seconds = time - $start;
 	is("$job->{out}$job->{err}", "key\n", "$round");
-	cmp_ok($seconds, '>', 0.8, "$round: premise: it takes a while");
+	cmp_ok($seconds, '>', 1, "$round: premise: it takes a while");
 	cmp_ok($n, '>', 5, "$round: writers pass");
-	cmp_ok($slowest, '<', 1.5, "$round: none of them waits for its end");
+	cmp_ok($slowest, '<', $seconds / 2, "$round: none of them waits for its end");
 	$node->safe_psql('postgres', q{UPDATE t SET label = 'x', embedding[1] = 3 WHERE id = 100});
 	is($node->safe_psql('postgres', 'SELECT see()'), 'right', "$round: nothing is lost");
 }
