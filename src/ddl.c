@@ -12,7 +12,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "executor/spi.h"
@@ -431,12 +430,7 @@ ContainsAltered(const Run *run)
 {
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		Oid			altered = EventOid(i);
-
-		if (altered == run->dataset)
-			return true;
-		if (get_rel_relispartition(altered) &&
-			list_member_oid(get_partition_ancestors(altered), run->dataset))
+		if (BelongsTo(EventOid(i), run->dataset))
 			return true;
 	}
 	return false;

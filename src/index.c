@@ -59,8 +59,8 @@ ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column)
 	reader->failure = VECTOR_OK;
 	if (reader->stored)
 	{
-		if (reader->id_is_null || !FetchEmbedding(reader->stored, SampleId(&reader->dataset->key, reader->id),
-													  &reader->vector))
+		if (reader->id_is_null ||
+			!FetchEmbedding(reader->stored, SampleId(&reader->dataset->key, reader->id), &reader->vector))
 			return ENTRY_MISSING;
 	}
 	else

@@ -89,9 +89,9 @@ ReceiverShutdown(DestReceiver *self pg_attribute_unused())
 }
 
 /*
- * Join a condition, such as a run's filter, to a query. The dataset comes first in FROM, so that the
- * stored tree's Vars fit. Who searches must be allowed to read its columns, as if
- * he had written it.
+ * Join a condition, such as a run's filter, to a query. The dataset comes first
+ * in FROM, so that the stored tree's Vars fit. Who searches must be allowed to
+ * read its columns, as if he had written it.
  */
 static void
 AddCondition(Query *query, Node *condition)

@@ -16,7 +16,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -93,17 +92,6 @@ CreateTrackers(void)
 	trackers = hash_create("milvus_brain trackers", 16, &control,
 						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(InvalidateTrackers, (Datum) 0);
-}
-
-/*
- * Is a table the dataset, or a partition of it?
- */
-static bool
-BelongsTo(Relation rel, Oid dataset)
-{
-	return RelationGetRelid(rel) == dataset ||
-		(rel->rd_rel->relispartition &&
-		 list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), dataset));
 }
 
 /*
@@ -197,7 +185,7 @@ FillTracker(Tracker *tracker, Relation rel)
 	PushActiveSnapshot(GetLatestSnapshot());
 	run = ReadRun(&tracker->key.run_id);
 	PopActiveSnapshot();
-	if (run && BelongsTo(rel, tracker->dataset = DatasetOfRun(run)))
+	if (run && BelongsTo(RelationGetRelid(rel), tracker->dataset = DatasetOfRun(run)))
 	{
 		/* locked by whoever writes into the partition */
 		Relation	dataset = table_open(tracker->dataset, AccessShareLock);

@@ -3,16 +3,17 @@
  *		Is a run's dataset tracked, and as it was when its base was made?
  *
  * A base and the log belong together only as long as nothing could write past
- * the triggers (triggers.c). Part of what could, the
- * DDL event trigger logs, in the transaction of who does it; all of it changes
- * the fingerprint that is taken here from the catalogs as they are now, and that
- * the base keeps: another table in the partition tree, new storage (TRUNCATE,
- * CLUSTER, COPY FREEZE and what else snapshots do not see), a trigger made
- * anew, disabled or enabled (its row's xmin), a column of another type.
+ * the triggers (triggers.c). Part of what could, the DDL event trigger logs, in
+ * the transaction of who does it; all of it changes the fingerprint that is taken
+ * here from the catalogs as they are now, and that the base keeps: another table
+ * in the partition tree, new storage (TRUNCATE, CLUSTER, COPY FREEZE and what
+ * else snapshots do not see), a trigger made anew, disabled or enabled (its row's
+ * xmin), a column of another type.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -38,6 +39,16 @@
 /* How many runs' tracking a session remembers before it forgets some. */
 #define MAX_KNOWN 64
 #define MAX_KNOWN_VALID 256
+
+/*
+ * Is a table the dataset, or a partition of it?
+ */
+bool
+BelongsTo(Oid relid, Oid dataset)
+{
+	return relid == dataset ||
+		(get_rel_relispartition(relid) && list_member_oid(get_partition_ancestors(relid), dataset));
+}
 
 /* ---------- can it be tracked at all? ---------- */
 

@@ -19,6 +19,7 @@ typedef struct Tracking
 	uint64		fingerprint;
 } Tracking;
 
+extern bool BelongsTo(Oid relid, Oid dataset);
 extern List *TrackedTables(Relation rel);
 extern Problem *CheckTrackable(const Run *run, Relation rel);
 extern Tracking *LookAtTracking(const Run *run, Relation rel);

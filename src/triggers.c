@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
-#include "catalog/partition.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -468,9 +467,7 @@ IsTrackedFor(const pg_uuid_t *run_id, Oid relid)
 	Run		   *run = ReadRun(run_id);
 	Oid			dataset = run && run->has_index ? DatasetOfRun(run) : InvalidOid;
 
-	return OidIsValid(dataset) &&
-		(relid == dataset ||
-		 (get_rel_relispartition(relid) && list_member_oid(get_partition_ancestors(relid), dataset)));
+	return OidIsValid(dataset) && BelongsTo(relid, dataset);
 }
 
 /*
