@@ -11,6 +11,7 @@ use warnings FATAL => 'all';
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use List::Util qw(max min);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -114,17 +115,19 @@ sub in_loop
 	return "DO \$\$ BEGIN FOR i IN 1 .. $n LOOP $sql; END LOOP; END \$\$;\n";
 }
 
+# Loops are of one length, however many calls there are: a transaction's memory
+# stays with the process, and is no leak.
 sub script
 {
-	my ($n, $good, $wrong) = @_;
-	my $loops = 1 + int($n / 2000);
+	my ($n, $per_loop, $good, $wrong) = @_;
+	my $loops = $n / 2 / $per_loop;
 	my $script = '';
 
 	for ([ $good, 0 ], [ $wrong, 1 ])
 	{
 		my ($sql, $fails) = @$_;
 		next if !defined $sql;
-		$script .= in_loop(int($n / 2 / $loops), $sql, $fails) x $loops . ($sql =~ s/; /;\n/gr . ";\n") x int($n / 2);
+		$script .= in_loop($per_loop, $sql, $fails) x $loops . ($sql =~ s/; /;\n/gr . ";\n") x int($n / 2);
 	}
 	return $script;
 }
@@ -143,16 +146,17 @@ sub state { return map { s/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/uuid/
 for (@all)
 {
 	my ($name, $divisor, $good, $wrong, $settle) = @$_;
-	my $n = int($calls / $divisor);
+	my $per_loop = min(1000, max(1, int($calls / $divisor / 20)));
+	my $n = 20 * $per_loop * max(1, int($calls / $divisor / 20 / $per_loop));
 	my ($stdout, $stderr, $start) = ('', '', time);
 
 	next if $name !~ /(?:)$only/;
 	$settle = $settle ? "$settle;\n" : '';
 	my $status = $node->psql('postgres', "SELECT pg_backend_pid() AS pid \\gset\n\\setenv BACKEND :pid\nSET client_min_messages = error;\n\\o /dev/null\n"
-		. script($n / 10, $good, $wrong) . $settle . $state . script($n, $good, $wrong) . $settle . $state,
+		. script($n / 10, $per_loop, $good, $wrong) . $settle . $state . script($n, $per_loop, $good, $wrong) . $settle . $state,
 		stdout => \$stdout, stderr => \$stderr, on_error_stop => 0);
 	my $errors = () = $stderr =~ /ERROR: /g;
-	my $expected = $wrong ? int($n / 20) + int($n / 2) : 0;
+	my $expected = $wrong ? $n / 20 + $n / 2 : 0;
 	my ($before, $after) = map { [ state($_) ] } split /^end\n/m, $stdout;
 	my ($growth) = map { $_->[1] - $_->[0] } [ map { /VmRSS:\s+(\d+)/ } @$before, @$after ];
 	my %count;
