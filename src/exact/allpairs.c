@@ -2,8 +2,16 @@
  * allpairs.c
  *		Each row's nearest other rows.
  *
- * Blocks of rows are multiplied with blocks of all rows by MultiplyTransposed();
- * a product chooses the candidates of its row, and distance.c computes those.
+ * Blocks of rows are multiplied by MultiplyTransposed(); a product chooses the
+ * candidates of its two rows, and distance.c computes those. A pair is multiplied
+ * once for both: a row's neighbours are then complete only when all rows have
+ * been multiplied, so that those of many rows wait in memory. As many consecutive
+ * rows as memory holds the neighbours of are a panel. Within a panel each pair is
+ * multiplied once; with the rows outside of it, which have nobody waiting, for
+ * the panel's row alone. 100,000 rows with ten neighbours each are one panel, and
+ * half of the work; where a panel is a small part of all, little is saved, but
+ * nothing had to be written out and read again.
+ *
  * Rows are copied for it, so prepared that the products are similarities and no
  * sum leaves float32's range:
  *
@@ -33,13 +41,15 @@
 #include "exact/blas.h"
 #include "exact/lanes.h"
 
-/*
- * Rows of the blocks, and bytes at most; those for which neighbours are looked
- * for are memory's to say.
- */
+/* Rows of the blocks, and bytes at most. */
 #define BLOCK_ROWS 512
 #define BLOCK_BYTES (8 * 1024 * 1024)
-#define MAX_QUERY_ROWS 4096
+
+/*
+ * Rows of the panel that are multiplied with all blocks at a time: preparing the
+ * blocks anew for each is a hundredth of the work.
+ */
+#define MAX_QUERY_ROWS 2048
 
 /* Products are looked through by so many at a time. */
 #define RUN_ROWS 64
@@ -49,28 +59,32 @@ typedef struct Cursor
 {
 	int			part;
 	int64		row;
+	int64		passed;			/* how many it has found */
 } Cursor;
+
+/* The neighbours of a row so far, in a heap with the worst on top. */
+typedef struct Kept
+{
+	int			n;				/* -1: nobody has looked at the row yet */
+	bool		started;		/* has a threshold of its own: see StartRow() */
+} Kept;
 
 /* Live rows, prepared. */
 typedef struct RowBlock
 {
 	int			n;
+	int			place;			/* of the first in the panel; outside: behind it */
+	Kept	   *kept;			/* theirs; NULL outside of the panel */
+	float	   *thresholds;		/* what another row must reach for each */
 	float	   *copies;			/* n x stride */
 	float	   *norms;			/* at least those of the copies */
+	float	   *errors;			/* E |x| */
 	float	   *halves;			/* euclidean: |y|^2 / 2, at most; else 0 */
 	double	   *squared_norms;	/* of the rows themselves, by SquaredNorm(); cosine only */
 	const float **rows;			/* where the rows are */
 	const MatrixPart **parts;
 	int64	   *numbers;
 } RowBlock;
-
-/* The neighbours of a row so far: a heap with the worst on top. */
-typedef struct Kept
-{
-	MatrixNeighbor *neighbors;
-	int			n;
-	float		threshold;		/* what another row must reach */
-} Kept;
 
 typedef struct AllPairs
 {
@@ -90,10 +104,16 @@ typedef struct AllPairs
 	double		error;			/* E */
 	double		constant;		/* what underflow may take */
 	int			block_rows;
-	RowBlock	queries;
-	RowBlock	block;
+	int			query_rows;
+	int			panel_rows;
+	Cursor		panel;			/* its first row */
+	Kept	   *kept;			/* of the panel's rows */
+	float	   *thresholds;
+	MatrixNeighbor *neighbors;	/* k for each */
+	float		unreachable[BLOCK_ROWS];	/* thresholds outside of the panel */
+	RowBlock	queries;		/* rows of the panel, */
+	RowBlock	block;			/* and rows that they are multiplied with */
 	float	   *products;
-	Kept	   *kept;			/* of the queries */
 } AllPairs;
 
 /* ---------- live rows ---------- */
@@ -112,6 +132,7 @@ NextRow(const AllPairs *pairs, Cursor *cursor, const MatrixPart **part, int64 *r
 			if ((*part)->dead && ((*part)->dead[cursor->row / 64] >> (cursor->row % 64) & 1))
 				continue;
 			*row = cursor->row++;
+			cursor->passed++;
 			return true;
 		}
 	}
@@ -208,6 +229,7 @@ AllocBlock(RowBlock *block, int n, int stride)
 {
 	block->copies = AllocAligned(sizeof(float) * n * stride);
 	block->norms = palloc(sizeof(float) * n);
+	block->errors = palloc(sizeof(float) * n);
 	block->halves = palloc(sizeof(float) * n);
 	block->squared_norms = palloc(sizeof(double) * n);
 	block->rows = palloc(sizeof(float *) * n);
@@ -227,15 +249,77 @@ PrepareRow(int dim, const float *row, const double *mean, double factor, float *
 }
 
 /*
- * Read the next rows, at most max of them.
+ * The least similarity, less E |x| |y|, of a row y whose distance from x, as
+ * distance.c computes it, is at most the given one. half: of x.
+ */
+static float
+PairThreshold(const AllPairs *pairs, float half, double distance)
+{
+	double		rounded = 2 * DoubleError(pairs->dim);
+	double		threshold;
+
+	if (distance == INFINITY)
+		return -FLT_MAX;
+	switch (pairs->metric)
+	{
+		case METRIC_COSINE:
+			threshold = 1 - distance - (2 + fabs(distance)) * rounded;
+			break;
+		case METRIC_DOTPRODUCT:
+			threshold = -distance * pairs->factor * pairs->factor;
+			break;
+		default:
+			if (distance < 0)
+				return FLT_MAX;
+			/* x.y - |y|^2 / 2 = (|x|^2 - |x - y|^2) / 2; halves are less by 1e-6 too */
+			distance *= pairs->factor;
+			threshold = half * (1 - 1e-6) -
+				distance * distance / 2 * (1 + rounded);
+	}
+	threshold -= pairs->constant + fabs(threshold) * DBL_EPSILON;
+	return Max(FloatBelow(threshold), -FLT_MAX);
+}
+
+/*
+ * Where the neighbours of a block's rows are kept, and an empty place for those
+ * that are seen for the first time.
  */
 static void
-ReadBlock(const AllPairs *pairs, Cursor *cursor, int max, RowBlock *block)
+FindKept(AllPairs *pairs, RowBlock *block)
+{
+	if (block->place == pairs->panel_rows)
+	{
+		block->kept = NULL;
+		block->thresholds = pairs->unreachable;
+		return;
+	}
+	block->kept = pairs->kept + block->place;
+	block->thresholds = pairs->thresholds + block->place;
+	for (int i = 0; i < block->n; i++)
+		if (block->kept[i].n < 0)
+		{
+			block->kept[i].n = 0;
+			block->kept[i].started = false;
+			block->thresholds[i] = PairThreshold(pairs, block->halves[i], pairs->max_distance);
+		}
+}
+
+/*
+ * Read the next rows, at most max of them, and not both of the panel and outside.
+ */
+static void
+ReadBlock(AllPairs *pairs, Cursor *cursor, int max, RowBlock *block)
 {
 	const MatrixPart *part;
 	int64		row;
+	int64		place = cursor->passed - pairs->panel.passed;
 
+	if (place < 0)
+		max = (int) Min(max, -place);
+	else if (place < pairs->panel_rows)
+		max = (int) Min(max, pairs->panel_rows - place);
 	block->n = 0;
+	block->place = place < 0 ? pairs->panel_rows : (int) Min(place, pairs->panel_rows);
 	while (block->n < max && NextRow(pairs, cursor, &part, &row))
 	{
 		int			i = block->n++;
@@ -257,55 +341,28 @@ ReadBlock(const AllPairs *pairs, Cursor *cursor, int max, RowBlock *block)
 		memset(copy + pairs->dim, 0, sizeof(float) * (pairs->stride - pairs->dim));
 		square = pairs->metric == METRIC_COSINE ? 1 : SquaredNormAround(pairs->dim, copy, NULL);
 		block->norms[i] = FloatAbove(sqrt(square) * (1 + 1e-6));
+		block->errors[i] = FloatAbove(pairs->error * block->norms[i]);
 		block->halves[i] = pairs->metric == METRIC_EUCLIDEAN ?
 			FloatBelow(square / 2 * (1 - 1e-6)) : 0;
 		block->rows[i] = vector;
 		block->parts[i] = part;
 		block->numbers[i] = part->first + row;
 	}
+	FindKept(pairs, block);
 }
 
 /* ---------- the neighbours of a row ---------- */
 
 /*
- * The least similarity, less E |x| |y|, of a row y whose distance from query i,
- * as distance.c computes it, is at most the given one.
- */
-static float
-PairThreshold(const AllPairs *pairs, int i, double distance)
-{
-	double		rounded = 2 * DoubleError(pairs->dim);
-	double		threshold;
-
-	if (distance == INFINITY)
-		return -FLT_MAX;
-	switch (pairs->metric)
-	{
-		case METRIC_COSINE:
-			threshold = 1 - distance - (2 + fabs(distance)) * rounded;
-			break;
-		case METRIC_DOTPRODUCT:
-			threshold = -distance * pairs->factor * pairs->factor;
-			break;
-		default:
-			if (distance < 0)
-				return FLT_MAX;
-			/* x.y - |y|^2 / 2 = (|x|^2 - |x - y|^2) / 2; halves are less by 1e-6 too */
-			distance *= pairs->factor;
-			threshold = pairs->queries.halves[i] * (1 - 1e-6) -
-				distance * distance / 2 * (1 + rounded);
-	}
-	threshold -= pairs->constant + fabs(threshold) * DBL_EPSILON;
-	return Max(FloatBelow(threshold), -FLT_MAX);
-}
-
-/*
- * List the rows of a block whose upper bounds reach the threshold; those whose
- * bounds are no numbers, too.
+ * List the rows y of a block that reach the threshold of a row x, or x theirs:
+ * the upper bounds do, or are no numbers. One pass for both, since the products
+ * are as much memory as there is work.
  */
 BRAIN_KERNEL static int
-ListReaching(int n, const float *restrict products, const float *restrict norms,
-			 const float *restrict halves, float error, float threshold, int *restrict list)
+ListReaching(int n, const float *restrict products,
+			 float error, float threshold, const float *restrict norms, const float *restrict halves,
+			 float norm, float half, const float *restrict errors, const float *restrict thresholds,
+			 int *restrict list)
 {
 	int			listed = 0;
 
@@ -315,16 +372,27 @@ ListReaching(int n, const float *restrict products, const float *restrict norms,
 		int			reaching = 0;
 
 		for (int i = first; i < last; i++)
-			reaching += !(products[i] + (error * norms[i] - halves[i]) < threshold);
+			reaching += !(products[i] + (error * norms[i] - halves[i]) < threshold) |
+				!(products[i] + (errors[i] * norm - half) < thresholds[i]);
 		if (reaching == 0)
 			continue;
 		for (int i = first; i < last; i++)
 		{
 			list[listed] = i;
-			listed += !(products[i] + (error * norms[i] - halves[i]) < threshold);
+			listed += !(products[i] + (error * norms[i] - halves[i]) < threshold) |
+				!(products[i] + (errors[i] * norm - half) < thresholds[i]);
 		}
 	}
 	return listed;
+}
+
+/*
+ * Does row j of y reach the threshold of row i of x?
+ */
+static inline bool
+Reaches(const RowBlock *x, int i, const RowBlock *y, int j, float product)
+{
+	return !(product + (x->errors[i] * y->norms[j] - y->halves[j]) < x->thresholds[i]);
 }
 
 BRAIN_KERNEL static void
@@ -376,30 +444,38 @@ SelectLargest(float *values, int n, int k)
 }
 
 /*
- * A threshold for a row that has not k neighbours yet: the k-th best lower bound
- * in the block. That many rows are at least as near, so that nothing is lost.
+ * A threshold for row i of x, which has not k neighbours yet: the k-th best lower
+ * bound of the first n rows of y. That many are at least as near, so that nothing
+ * is lost. Once for a row is enough, the k neighbours that follow know better;
+ * where max_distance leaves fewer, its threshold is the one that counts.
+ *
+ * The products are step apart.
  */
-static float
-FirstThreshold(const AllPairs *pairs, int query, const float *products, float error)
+static void
+StartRow(AllPairs *pairs, const RowBlock *x, int i, const RowBlock *y, int first, int n,
+		 const float *products, int step)
 {
-	const RowBlock *block = &pairs->block;
+	float		values[BLOCK_ROWS];
 	float		lower[BLOCK_ROWS];
-	int			n = 0;
+	int			numbers = 0;
 	double		threshold;
 
-	LowerBounds(block->n, products, block->norms, block->halves, error, lower);
-	for (int i = 0; i < block->n; i++)
-	{
-		if (block->numbers[i] == pairs->queries.numbers[query] || isnan(lower[i]))
-			continue;
-		lower[n++] = lower[i];
-	}
-	if (n < pairs->k)
-		return -FLT_MAX;
-	threshold = SelectLargest(lower, n, pairs->k);
+	n = Min(n, BLOCK_ROWS);
+	if (x->kept[i].started || n < pairs->k)
+		return;
+	for (int j = 0; j < n; j++)
+		values[j] = products[j * (Size) step];
+	LowerBounds(n, values, y->norms + first, y->halves + first, x->errors[i], lower);
+	for (int j = 0; j < n; j++)
+		if (!isnan(lower[j]))
+			lower[numbers++] = lower[j];
+	if (numbers < pairs->k)
+		return;
+	threshold = SelectLargest(lower, numbers, pairs->k);
 	/* what distance.c rounds of |x - y|^2, where y is next to nothing */
-	threshold -= 2 * pairs->constant + pairs->queries.halves[query] * 8 * DoubleError(pairs->dim);
-	return Max(FloatBelow(threshold), -FLT_MAX);
+	threshold -= 2 * pairs->constant + x->halves[i] * 8 * DoubleError(pairs->dim);
+	x->thresholds[i] = Max(x->thresholds[i], FloatBelow(threshold));
+	x->kept[i].started = true;
 }
 
 static int
@@ -446,74 +522,93 @@ SiftUp(const AllPairs *pairs, MatrixNeighbor *heap, int i)
 }
 
 /*
- * Compute a candidate of a query in double, and keep it if it is near enough.
+ * Keep a neighbour of row i of x, if it is near enough.
  */
 static void
-KeepCandidate(AllPairs *pairs, int query, int candidate)
+KeepNeighbor(AllPairs *pairs, const RowBlock *x, int i, MatrixNeighbor neighbor)
 {
-	const RowBlock *queries = &pairs->queries;
-	const RowBlock *block = &pairs->block;
-	Kept	   *kept = &pairs->kept[query];
-	MatrixNeighbor neighbor = {.row = block->numbers[candidate]};
+	Kept	   *kept = &x->kept[i];
+	MatrixNeighbor *heap = pairs->neighbors + (x->place + i) * (Size) pairs->k;
 
-	neighbor.score = Score(pairs->metric, queries->rows[query], queries->squared_norms[query],
-						   block->rows[candidate], block->squared_norms[candidate], pairs->dim);
-	neighbor.distance = DistanceOfScore(pairs->metric, neighbor.score);
-	if (neighbor.distance > pairs->max_distance)
-		return;
 	if (kept->n < pairs->k)
 	{
-		kept->neighbors[kept->n++] = neighbor;
-		SiftUp(pairs, kept->neighbors, kept->n - 1);
+		heap[kept->n++] = neighbor;
+		SiftUp(pairs, heap, kept->n - 1);
 	}
-	else if (CompareNeighbors(pairs, &neighbor, &kept->neighbors[0]) < 0)
+	else if (CompareNeighbors(pairs, &neighbor, &heap[0]) < 0)
 	{
-		kept->neighbors[0] = neighbor;
-		SiftDown(pairs, kept->neighbors, kept->n);
+		heap[0] = neighbor;
+		SiftDown(pairs, heap, kept->n);
 	}
 	else
 		return;
-	if (kept->n == pairs->k)
-		kept->threshold = Max(kept->threshold,
-							  PairThreshold(pairs, query, kept->neighbors[0].distance));
+	if (kept->n < pairs->k)
+		return;
+	kept->started = true;
+	x->thresholds[i] = Max(x->thresholds[i],
+						   PairThreshold(pairs, x->halves[i], heap[0].distance));
 }
 
 /*
- * Look through the products of one query with a block.
+ * Compute a pair in double, and keep each for the other, where it can be near
+ * enough. The distance is the same from both sides: see Score().
  */
 static void
-ReadProducts(AllPairs *pairs, int query, const float *products)
+ReadPair(AllPairs *pairs, int query, int other, float product)
 {
+	const RowBlock *queries = &pairs->queries;
 	const RowBlock *block = &pairs->block;
-	Kept	   *kept = &pairs->kept[query];
-	float		error = FloatAbove(pairs->error * pairs->queries.norms[query]);
+	/* the thresholds may have risen since it was listed */
+	bool		near_query = Reaches(queries, query, block, other, product);
+	bool		near_other = block->kept && Reaches(block, other, queries, query, product);
+	MatrixNeighbor neighbor;
+
+	if (!near_query && !near_other)
+		return;
+	neighbor.score = Score(pairs->metric, queries->rows[query], queries->squared_norms[query],
+						   block->rows[other], block->squared_norms[other], pairs->dim);
+	neighbor.distance = DistanceOfScore(pairs->metric, neighbor.score);
+	if (neighbor.distance > pairs->max_distance)
+		return;
+	neighbor.row = block->numbers[other];
+	if (near_query)
+		KeepNeighbor(pairs, queries, query, neighbor);
+	neighbor.row = queries->numbers[query];
+	if (near_other)
+		KeepNeighbor(pairs, block, other, neighbor);
+}
+
+/*
+ * Look through the products of one query with a block, from its row first on.
+ */
+static void
+ReadProducts(AllPairs *pairs, int query, int first, const float *products)
+{
+	const RowBlock *queries = &pairs->queries;
+	const RowBlock *block = &pairs->block;
+	int			n = block->n - first;
 	int			list[BLOCK_ROWS];
 	int			listed;
 
-	if (kept->n < pairs->k)
-		kept->threshold = Max(kept->threshold, FirstThreshold(pairs, query, products, error));
-	listed = ListReaching(block->n, products, block->norms, block->halves, error,
-						  kept->threshold, list);
+	products += first;
+	StartRow(pairs, queries, query, block, first, n, products, 1);
+	listed = ListReaching(n, products, queries->errors[query], queries->thresholds[query],
+						  block->norms + first, block->halves + first, queries->norms[query],
+						  queries->halves[query], block->errors + first, block->thresholds + first,
+						  list);
 	for (int i = 0; i < listed; i++)
 	{
-		int			candidate = list[i];
-
 		if (i % 64 == 63)
 			CHECK_FOR_INTERRUPTS();
-		/* the threshold rises meanwhile */
-		if (products[candidate] + (error * block->norms[candidate] - block->halves[candidate]) <
-			kept->threshold ||
-			block->numbers[candidate] == pairs->queries.numbers[query])
-			continue;
-		KeepCandidate(pairs, query, candidate);
+		ReadPair(pairs, query, first + list[i], products[list[i]]);
 	}
 }
 
 static void
-EmitNeighbors(AllPairs *pairs, int query)
+EmitNeighbors(AllPairs *pairs, int place, int64 number)
 {
-	Kept	   *kept = &pairs->kept[query];
-	MatrixNeighbor *heap = kept->neighbors;
+	MatrixNeighbor *heap = pairs->neighbors + place * (Size) pairs->k;
+	Kept	   *kept = &pairs->kept[place];
 
 	/* the second half of a heap sort */
 	for (int n = kept->n - 1; n > 0; n--)
@@ -524,61 +619,126 @@ EmitNeighbors(AllPairs *pairs, int query)
 		heap[n] = worst;
 		SiftDown(pairs, heap, n);
 	}
-	pairs->emit(pairs->queries.numbers[query], heap, kept->n, pairs->arg);
+	pairs->emit(number, heap, kept->n, pairs->arg);
 }
 
 /* ---------- all ---------- */
 
 /*
- * How many rows' neighbours are looked for at once: all rows are read for each
- * such block.
+ * How many rows are multiplied at once, and how many are a panel.
  */
-static int
-QueryRows(const AllPairs *pairs, Size memory)
+static void
+DivideMemory(AllPairs *pairs, int64 memory, int64 rows)
 {
-	Size		fixed = sizeof(float) * pairs->block_rows * (Size) pairs->stride;
-	Size		each = sizeof(float) * (pairs->stride + pairs->block_rows) + sizeof(Kept) + 64 +
-		sizeof(MatrixNeighbor) * (Size) pairs->k;
+	int64		block = (int64) sizeof(float) * pairs->block_rows * pairs->stride;
+	int64		query = (int64) sizeof(float) * (pairs->stride + pairs->block_rows) + 64;
+	int64		kept = sizeof(Kept) + sizeof(float) + (int64) sizeof(MatrixNeighbor) * pairs->k;
+	int64		n;
 
-	if (memory < fixed + 16 * each)
-		return 16;
-	return (int) Min(MAX_QUERY_ROWS, (memory - fixed) / each);
+	memory = Max(memory - block, 0);
+	/* the larger a panel, the more is saved */
+	n = Min(MAX_QUERY_ROWS, Min(memory / 4 / query, memory / (query + kept)));
+	n = Max(n, 16);
+	pairs->query_rows = (int) Min(n, rows);
+	n = Max(n, (memory - n * query) / kept);
+	pairs->panel_rows = (int) Min(n, Min(rows, PG_INT32_MAX));
+}
+
+static void
+AllocPairs(AllPairs *pairs)
+{
+	Size		n = pairs->panel_rows;
+
+	AllocBlock(&pairs->queries, pairs->query_rows, pairs->stride);
+	AllocBlock(&pairs->block, pairs->block_rows, pairs->stride);
+	pairs->products = AllocAligned(sizeof(float) * pairs->query_rows * pairs->block_rows);
+	pairs->kept = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Kept) * n);
+	pairs->thresholds = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * n);
+	pairs->neighbors = MemoryContextAllocHuge(CurrentMemoryContext,
+											  sizeof(MatrixNeighbor) * n * pairs->k);
+	for (int i = 0; i < BLOCK_ROWS; i++)
+		pairs->unreachable[i] = INFINITY;
 }
 
 /*
- * The neighbours of a block of rows.
+ * Multiply the queries with the block, and look through the pairs. Of two rows of
+ * the panel that is the first one's to do: products for the second are computed
+ * only where the block itself is among the queries.
  */
 static void
-FindNeighbors(AllPairs *pairs)
+CompareBlock(AllPairs *pairs)
 {
 	RowBlock   *queries = &pairs->queries;
 	RowBlock   *block = &pairs->block;
+	int			behind = block->place - queries->place;
+	int			rows = (int) Min(queries->n, (int64) behind + block->n);
+
+	MultiplyTransposed(rows, block->n, pairs->dim, queries->copies, pairs->stride,
+					   block->copies, pairs->stride, pairs->products, block->n);
+	for (int j = 0; j < block->n && block->kept; j++)
+	{
+		if (j % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
+		StartRow(pairs, block, j, queries, 0, Min(rows, behind + j), pairs->products + j, block->n);
+	}
+	for (int i = 0; i < rows; i++)
+	{
+		if (i % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
+		ReadProducts(pairs, i, Max(0, i + 1 - behind), pairs->products + (Size) i * block->n);
+	}
+}
+
+/*
+ * Compare the queries, which begin where start is, with all rows but those before
+ * them in the panel.
+ */
+static void
+CompareQueries(AllPairs *pairs, const Cursor *start)
+{
 	Cursor		cursor = {0};
 
-	for (int i = 0; i < queries->n; i++)
-	{
-		pairs->kept[i].n = 0;
-		pairs->kept[i].threshold = PairThreshold(pairs, i, pairs->max_distance);
-	}
 	for (;;)
 	{
-		ReadBlock(pairs, &cursor, pairs->block_rows, block);
-		if (block->n == 0)
-			break;
-		MultiplyTransposed(queries->n, block->n, pairs->dim, queries->copies, pairs->stride,
-						   block->copies, pairs->stride, pairs->products, block->n);
-		for (int i = 0; i < queries->n; i++)
-		{
-			if (i % 64 == 0)
-				CHECK_FOR_INTERRUPTS();
-			ReadProducts(pairs, i, pairs->products + (Size) i * block->n);
-		}
+		if (cursor.passed == pairs->panel.passed)
+			cursor = *start;
+		ReadBlock(pairs, &cursor, pairs->block_rows, &pairs->block);
+		if (pairs->block.n == 0)
+			return;
+		CompareBlock(pairs);
 	}
-	for (int i = 0; i < queries->n; i++)
+}
+
+/*
+ * The neighbours of the rows of a panel. Moves it to the next; false when there
+ * was none.
+ */
+static bool
+FindNeighbors(AllPairs *pairs)
+{
+	Cursor		cursor = pairs->panel;
+	const MatrixPart *part;
+	int64		row;
+
+	for (int i = 0; i < pairs->panel_rows; i++)
+		pairs->kept[i].n = -1;
+	while (cursor.passed < pairs->panel.passed + pairs->panel_rows)
+	{
+		Cursor		start = cursor;
+
+		ReadBlock(pairs, &cursor, pairs->query_rows, &pairs->queries);
+		if (pairs->queries.n == 0)
+			break;
+		CompareQueries(pairs, &start);
+	}
+	for (int i = 0; i < pairs->panel_rows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		EmitNeighbors(pairs, i);
+		if (!NextRow(pairs, &pairs->panel, &part, &row))
+			return false;
+		EmitNeighbors(pairs, i, part->first + row);
 	}
+	return true;
 }
 
 /*
@@ -593,9 +753,7 @@ AllNeighbors(const MatrixPart *parts, int n_parts, Metric metric, int k, double 
 		.parts = parts, .n_parts = n_parts, .metric = metric, .k = k,
 		.max_distance = max_distance, .compare = compare, .emit = emit, .arg = arg
 	};
-	Cursor		cursor = {0};
 	int64		rows = 0;
-	int			query_rows;
 
 	for (int i = 0; i < n_parts; i++)
 		rows += parts[i].n;
@@ -605,20 +763,9 @@ AllNeighbors(const MatrixPart *parts, int n_parts, Metric metric, int k, double 
 	pairs.stride = parts[0].stride;
 	pairs.k = (int) Min(k, rows);
 	pairs.block_rows = Max(16, Min(BLOCK_ROWS, BLOCK_BYTES / (int) sizeof(float) / pairs.stride));
-	query_rows = (int) Min(QueryRows(&pairs, memory), rows);
+	DivideMemory(&pairs, memory, rows);
 	PreparePairs(&pairs);
-	AllocBlock(&pairs.queries, query_rows, pairs.stride);
-	AllocBlock(&pairs.block, pairs.block_rows, pairs.stride);
-	pairs.products = AllocAligned(sizeof(float) * query_rows * pairs.block_rows);
-	pairs.kept = palloc(sizeof(Kept) * query_rows);
-	for (int i = 0; i < query_rows; i++)
-		pairs.kept[i].neighbors = MemoryContextAllocHuge(CurrentMemoryContext,
-														 sizeof(MatrixNeighbor) * pairs.k);
-	for (;;)
-	{
-		ReadBlock(&pairs, &cursor, query_rows, &pairs.queries);
-		if (pairs.queries.n == 0)
-			break;
-		FindNeighbors(&pairs);
-	}
+	AllocPairs(&pairs);
+	while (FindNeighbors(&pairs))
+		;
 }
