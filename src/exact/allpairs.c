@@ -598,7 +598,7 @@ ReadProducts(AllPairs *pairs, int query, int first, const float *products)
 						  list);
 	for (int i = 0; i < listed; i++)
 	{
-		if (i % 64 == 63)
+		if (i % 16 == 15 || pairs->dim > 1024)
 			CHECK_FOR_INTERRUPTS();
 		ReadPair(pairs, query, first + list[i], products[list[i]]);
 	}

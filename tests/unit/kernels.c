@@ -491,7 +491,8 @@ CheckAllPairs(Kind kind, const MatrixPart *parts, int n_parts, int k, double max
 
 	for (int64 i = 0; i < RowsOfParts(parts, n_parts); i++)
 		live += LiveVector(&pairs, i) != NULL;
-	AllNeighbors(parts, n_parts, parts->metric, k, max_distance, Below(2) ? 1 << 20 : 1 << 25,
+	/* for one panel, or for few rows in each */
+	AllNeighbors(parts, n_parts, parts->metric, k, max_distance, (Size) 1 << (14 + Below(12)),
 				 CompareIds, CheckNeighbors, &pairs);
 	if (pairs.emitted != live)
 		Fail("neighbors", kind, parts, "not each row once");
