@@ -4,13 +4,13 @@
  *
  * Blocks of rows are multiplied by MultiplyTransposed(); a product chooses the
  * candidates of its two rows, and distance.c computes those. A pair is multiplied
- * once for both: a row's neighbours are then complete only when all rows have
- * been multiplied, so that those of many rows wait in memory. As many consecutive
- * rows as memory holds the neighbours of are a panel. Within a panel each pair is
- * multiplied once; with the rows outside of it, which have nobody waiting, for
- * the panel's row alone. 100,000 rows with ten neighbours each are one panel, and
- * half of the work; where a panel is a small part of all, little is saved, but
- * nothing had to be written out and read again.
+ * once for both, which halves the work, but then a row's neighbours change until
+ * the last pair. As many consecutive rows as memory holds the neighbours of are a
+ * panel, and panels come one after the other: rows within it are multiplied once
+ * for both, rows outside of it for the panel's row alone. 100,000 rows with ten
+ * neighbours each are one panel. Where a panel is a small part of all, little is
+ * saved; keeping the others' neighbours in a file meanwhile would save the more,
+ * at the price of a second way to keep them.
  *
  * Rows are copied for it, so prepared that the products are similarities and no
  * sum leaves float32's range:
@@ -82,7 +82,6 @@ typedef struct RowBlock
 	float	   *halves;			/* euclidean: |y|^2 / 2, at most; else 0 */
 	double	   *squared_norms;	/* of the rows themselves, by SquaredNorm(); cosine only */
 	const float **rows;			/* where the rows are */
-	const MatrixPart **parts;
 	int64	   *numbers;
 } RowBlock;
 
@@ -233,7 +232,6 @@ AllocBlock(RowBlock *block, int n, int stride)
 	block->halves = palloc(sizeof(float) * n);
 	block->squared_norms = palloc(sizeof(double) * n);
 	block->rows = palloc(sizeof(float *) * n);
-	block->parts = palloc(sizeof(MatrixPart *) * n);
 	block->numbers = palloc(sizeof(int64) * n);
 }
 
@@ -273,8 +271,7 @@ PairThreshold(const AllPairs *pairs, float half, double distance)
 				return FLT_MAX;
 			/* x.y - |y|^2 / 2 = (|x|^2 - |x - y|^2) / 2; halves are less by 1e-6 too */
 			distance *= pairs->factor;
-			threshold = half * (1 - 1e-6) -
-				distance * distance / 2 * (1 + rounded);
+			threshold = half * (1 - 1e-6) - distance * distance / 2 * (1 + rounded);
 	}
 	threshold -= pairs->constant + fabs(threshold) * DBL_EPSILON;
 	return Max(FloatBelow(threshold), -FLT_MAX);
@@ -345,7 +342,6 @@ ReadBlock(AllPairs *pairs, Cursor *cursor, int max, RowBlock *block)
 		block->halves[i] = pairs->metric == METRIC_EUCLIDEAN ?
 			FloatBelow(square / 2 * (1 - 1e-6)) : 0;
 		block->rows[i] = vector;
-		block->parts[i] = part;
 		block->numbers[i] = part->first + row;
 	}
 	FindKept(pairs, block);
@@ -355,8 +351,8 @@ ReadBlock(AllPairs *pairs, Cursor *cursor, int max, RowBlock *block)
 
 /*
  * List the rows y of a block that reach the threshold of a row x, or x theirs:
- * the upper bounds do, or are no numbers. One pass for both, since the products
- * are as much memory as there is work.
+ * the upper bounds do, or are no numbers. Both in one pass over the products, row
+ * by row as they lie: a second one by columns would cost more than it compares.
  */
 BRAIN_KERNEL static int
 ListReaching(int n, const float *restrict products,
@@ -625,7 +621,8 @@ EmitNeighbors(AllPairs *pairs, int place, int64 number)
 /* ---------- all ---------- */
 
 /*
- * How many rows are multiplied at once, and how many are a panel.
+ * How many rows are multiplied at once, and how many are a panel: the larger, the
+ * more is saved, so that the former take at most a quarter.
  */
 static void
 DivideMemory(AllPairs *pairs, int64 memory, int64 rows)
@@ -636,7 +633,6 @@ DivideMemory(AllPairs *pairs, int64 memory, int64 rows)
 	int64		n;
 
 	memory = Max(memory - block, 0);
-	/* the larger a panel, the more is saved */
 	n = Min(MAX_QUERY_ROWS, Min(memory / 4 / query, memory / (query + kept)));
 	n = Max(n, 16);
 	pairs->query_rows = (int) Min(n, rows);
