@@ -300,7 +300,7 @@ FindBaseAndChanges(BaseSearch *bs)
 	bs->reason = WhyNoBase(bs, row, tracking);
 	if (bs->reason)
 		return;
-	bs->changes = ReadChanges(&bs->search->run->id, ChangesLimit(row), false);
+	bs->changes = ReadChanges(&bs->search->run->id, ChangesLimit(row), CHANGES_IDS);
 	if (bs->changes->everything)
 		bs->reason = _("the dataset was altered or truncated since the last sync");
 	else if (bs->changes->truncated)

@@ -20,14 +20,19 @@ typedef enum ChangeKind
 
 extern void LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id);
 
+/* What is wanted of the log: */
+#define CHANGES_IDS 1			/* which samples have changed */
+#define CHANGES_TIDS 2			/* where its rows are, to forget them later */
+
 /* What the log has of a run, as the active snapshot shows it. */
 typedef struct Changes
 {
+	MemoryContext context;		/* that it lives in */
 	int64		n_rows;			/* log rows read */
 	bool		truncated;		/* read no further than the limit */
 	bool		everything;		/* a TRUNCATE or more: ids say nothing */
 	int			n_ids;
-	char	  **ids;			/* each once, in no order */
+	char	  **ids;			/* each once, in no order; none unless asked for */
 	ItemPointerData *tids;		/* of the rows; NULL unless asked for */
 } Changes;
 
@@ -36,7 +41,8 @@ extern HTAB *CreateIdSet(char **ids, int n);
 extern void AddId(HTAB *set, char *id);
 extern bool HasId(HTAB *set, const char *id);
 
-extern Changes *ReadChanges(const pg_uuid_t *run_id, int64 limit, bool keep_tids);
+extern Changes *ReadChanges(const pg_uuid_t *run_id, int64 limit, int wanted);
+extern void FreeChanges(Changes *changes);
 extern void ForgetChanges(const Changes *changes);
 extern void DeleteChanges(const pg_uuid_t *run_id);
 extern int64 CountChanges(const pg_uuid_t *run_id, TimestampTz *oldest);

@@ -64,7 +64,7 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 		return row->reason;
 	if (tracking->problem)
 		return pstrdup(tracking->problem->message);
-	changes = ReadChanges(&run->id, ChangesLimit(row), false);
+	changes = ReadChanges(&run->id, ChangesLimit(row), 0);
 	if (changes->everything)
 		return _("the dataset was altered or truncated since the last sync");
 	if (changes->truncated)

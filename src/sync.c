@@ -252,7 +252,7 @@ SyncByBuild(const Run *run, Relation rel, Dataset *dataset, bool old_is_good, Sy
 		return;
 	}
 	/* under the snapshot that the dataset is read under */
-	changes = ReadChanges(&run->id, 0, true);
+	changes = ReadChanges(&run->id, 0, CHANGES_TIDS);
 	if (build->writer && build->reason == NULL)
 		ReadForBuild(build, rel, dataset);
 	TrackForBuild(build, rel, RowShareLock);
@@ -306,7 +306,7 @@ SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetLatestSnapshot());
 	row = ReadBaseRow(&run->id);
-	changes = ReadChanges(&run->id, 0, true);
+	changes = ReadChanges(&run->id, 0, CHANGES_IDS | CHANGES_TIDS);
 	(void) FaultPoint("after_log_read");
 	base = row ? OpenBase(&run->id, row->files, row->n_files, false) : NULL;
 	tracking = LookAtTracking(run, rel);
@@ -321,6 +321,8 @@ SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 			SyncBySegment(run, rel, dataset, row, base, changes, outcome, &base_is_good))
 			return;
 	}
+	/* as large as the log, and an abort would have to give it back */
+	FreeChanges(changes);
 	SyncByBuild(run, rel, dataset, base_is_good, outcome);
 }
 
