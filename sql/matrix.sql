@@ -349,7 +349,7 @@ SELECT action FROM brain.sync('matrix_plain', 'key');
 SELECT run_id AS matrix_run FROM brain._runs WHERE dataset_name = 'matrix_plain' \gset
 CREATE FUNCTION matrix_files(run text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(CASE WHEN f LIKE '%.reader' THEN 'reader' ELSE 'file' END, ' ' ORDER BY 1) FROM pg_ls_dir('pgsql_tmp_milvus_brain') f, brain._bases b WHERE b.run_id::text = run AND f LIKE '%.' || run || '.' || b.generation || '%' $$;
 -- its first rows, before a session opens it
-\set command 'cat >/dev/null; for f in pgsql_tmp_milvus_brain/*.' :matrix_run '.*; do printf xxxxxxxx | dd of=$f bs=1 seek=4096 conv=notrunc 2>/dev/null; done'
+\set command 'cat >/dev/null; for f in pgsql_tmp_milvus_brain/*.' :matrix_run '.*; do printf xxxxxxxx | dd of=$f bs=1 seek=65536 conv=notrunc 2>/dev/null; done'
 COPY (SELECT 1) TO PROGRAM :'command';
 \c
 :search ('matrix_plain', '[0,0]', k => 2);

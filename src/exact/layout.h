@@ -4,9 +4,10 @@
  *		what reads it (matrix.c).
  *
  * A header of one page; then the sections, each beginning at a multiple of 4 kB
- * and checked by a CRC-32C for every 64 kB of it (the last one for what is left);
- * the last section holds these checksums, and the header its checksum and its
- * own. Numbers are the machine's: a file never leaves it.
+ * (some of 64 kB, for speed alone: ALIGNED_FROM in matrixwrite.c) and checked by a
+ * CRC-32C for every 64 kB of it (the last one for what is left); the last section
+ * holds these checksums, and the header its checksum and its own. Numbers are the
+ * machine's: a file never leaves it.
  *
  *	rows		n x stride float32
  *	rows8		n x stride8 int8		the screens' (scan.h), as are the next
