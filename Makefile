@@ -20,7 +20,7 @@ needing = $(shell sed -n 's/^| `sql\/\(.*\)` *| $(1) .*/\1/p' tests/README.md)
 # differences of the Euclidean distance once instead of twice.
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -O3
-SHLIB_LINK = -lm
+SHLIB_LINK = -lm -pthread
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)

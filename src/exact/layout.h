@@ -104,4 +104,7 @@ extern uint32 Checksum(const void *data, Size length);
 extern uint32 HeaderChecksum(const MatrixHeader *header);
 extern char *MatrixPath(const pg_uuid_t *run_id, const pg_uuid_t *generation, bool by_reader);
 
+/* In closing.c: a file that is removed already. */
+extern void CloseRemoved(int fd);
+
 #endif							/* BRAIN_LAYOUT_H */

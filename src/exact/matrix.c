@@ -1047,10 +1047,13 @@ void
 RemoveMatrixFile(const MatrixEntry *entry)
 {
 	char	   *path = psprintf(MATRIX_DIRECTORY "/%s", entry->name);
+	int			fd = BasicOpenFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
 
 	if (unlink(path) < 0 && errno != ENOENT)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not remove matrix file \"%s\": %m", path)));
 	CloseGoneBases();
+	if (fd >= 0)
+		CloseRemoved(fd);
 }

@@ -95,6 +95,24 @@ struct MatrixWriter
 	float	   *rotation;		/* given by the previous file; NULL: to be found */
 };
 
+/*
+ * Not PostgreSQL's transient files: an abort would close them, and wait.
+ */
+static void
+CloseFiles(MatrixWriter *writer)
+{
+	int		   *fds[] = {&writer->fd, &writer->ids_fd};
+
+	for (size_t i = 0; i < lengthof(fds); i++)
+	{
+		if (*fds[i] < 0)
+			continue;
+		CloseRemoved(*fds[i]);
+		ReleaseExternalFD();
+		*fds[i] = -1;
+	}
+}
+
 static void
 RemoveTemporary(void *arg)
 {
@@ -102,6 +120,7 @@ RemoveTemporary(void *arg)
 
 	if (writer->temporary)
 		(void) unlink(writer->temporary);
+	CloseFiles(writer);
 }
 
 /*
@@ -240,10 +259,15 @@ PutSection(MatrixWriter *writer, int number, uint64 offset, const void *data, Si
 static int
 OpenTemporary(MatrixWriter *writer)
 {
-	int			fd = OpenTransientFile(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+	int			fd;
 
+	ReserveExternalFD();
+	fd = BasicOpenFile(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
 	if (fd < 0)
+	{
+		ReleaseExternalFD();
 		Fail(writer, NULL);
+	}
 	return fd;
 }
 
@@ -873,6 +897,8 @@ MatrixSize(const MatrixWriter *writer)
 bool
 PublishMatrix(MatrixWriter *writer, uint64 fingerprint)
 {
+	int			fd;
+
 	if (FaultPoint("header"))
 	{
 		errno = ENOSPC;
@@ -882,13 +908,14 @@ PublishMatrix(MatrixWriter *writer, uint64 fingerprint)
 	if (writer->failure)
 		return false;
 	(void) FaultPoint("before_rename");
-	if (CloseTransientFile(writer->fd) != 0 || rename(writer->temporary, writer->path) != 0)
+	fd = writer->fd;
+	writer->fd = -1;
+	ReleaseExternalFD();
+	if (close(fd) != 0 || rename(writer->temporary, writer->path) != 0)
 	{
-		writer->fd = -1;
 		Fail(writer, NULL);
 		return false;
 	}
-	writer->fd = -1;
 	writer->temporary = NULL;
 	(void) FaultPoint("after_rename");
 	return true;
@@ -918,9 +945,5 @@ OpenUnpublished(MatrixWriter *writer)
 void
 AbandonMatrix(MatrixWriter *writer)
 {
-	if (writer->fd >= 0)
-		(void) CloseTransientFile(writer->fd);
-	if (writer->ids_fd >= 0)
-		(void) CloseTransientFile(writer->ids_fd);
 	MemoryContextDelete(writer->context);
 }

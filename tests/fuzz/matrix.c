@@ -333,6 +333,19 @@ CloseTransientFile(int fd)
 	return 0;
 }
 
+/* Nor is one removed. */
+int
+BasicOpenFile(const char *name, int flags)
+{
+	abort();
+}
+
+void
+CloseRemoved(int fd)
+{
+	abort();
+}
+
 static void *
 MapCopy(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
