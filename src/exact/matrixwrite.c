@@ -81,7 +81,7 @@ struct MatrixWriter
 	uint64		ids_length;		/* so far, with what is in the buffer */
 	Size		ids_used;		/* of the buffer */
 	char	   *ids_buffer;		/* MATRIX_CHECKED bytes */
-	float	   *row;			/* one, padded */
+	float	   *zeros;			/* a row of them; NULL: there is none yet */
 	SectionWriter sections[N_SECTIONS];
 	MemoryContextCallback callback;
 
@@ -375,7 +375,7 @@ BeginRows(MatrixWriter *writer, int dim)
 {
 	writer->header.dim = dim;
 	writer->stride = MatrixStride(dim);
-	writer->row = MemoryContextAllocZero(writer->context, sizeof(float) * writer->stride);
+	writer->zeros = MemoryContextAllocZero(writer->context, sizeof(float) * writer->stride);
 }
 
 static void
@@ -406,11 +406,12 @@ SpoolId(MatrixWriter *writer, const char *id)
 }
 
 static void
-AddRow(MatrixWriter *writer, const char *id)
+AddRow(MatrixWriter *writer, const char *id, const float *values, int dim)
 {
 	if (writer->failure)
 		return;
-	Put(writer, SECTION_ROWS, writer->row, sizeof(float) * writer->stride);
+	Put(writer, SECTION_ROWS, values, sizeof(float) * dim);
+	Put(writer, SECTION_ROWS, writer->zeros, sizeof(float) * (writer->stride - dim));
 	SpoolId(writer, id);
 	writer->header.n++;
 	if (FaultPoint("row"))
@@ -428,12 +429,11 @@ AddRow(MatrixWriter *writer, const char *id)
 void
 AddMatrixRow(MatrixWriter *writer, const char *id, const float *values, int dim)
 {
-	if (writer->row == NULL)
+	if (writer->zeros == NULL)
 		BeginRows(writer, dim);
 	if (dim != writer->header.dim)
 		elog(ERROR, "matrix row has %d dimensions, not %d", dim, writer->header.dim);
-	memcpy(writer->row, values, sizeof(float) * dim);
-	AddRow(writer, id);
+	AddRow(writer, id, values, dim);
 	writer->header.n_live++;
 }
 
@@ -490,9 +490,8 @@ PutBadRows(MatrixWriter *writer)
 	if (writer->n_bad > 0)
 		memcpy(bad, writer->bad, sizeof(BadRow) * writer->n_bad);
 	writer->bad = bad;
-	if (writer->row == NULL)
+	if (writer->zeros == NULL)
 		BeginRows(writer, writer->header.dim);
-	memset(writer->row, 0, sizeof(float) * writer->stride);
 	foreach(lc, writer->pending_bad)
 	{
 		PendingBad *pending = lfirst(lc);
@@ -500,7 +499,7 @@ PutBadRows(MatrixWriter *writer)
 
 		SetDead(writer, row);
 		bad[writer->n_bad++] = (BadRow) {row, pending->failure, pending->dim};
-		AddRow(writer, pending->id);
+		AddRow(writer, pending->id, writer->zeros, writer->header.dim);
 	}
 }
 

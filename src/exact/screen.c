@@ -637,7 +637,7 @@ BoundProducts(const Target *target, const MatrixPart *part, int64 first, int n,
 /* ---------- building ---------- */
 
 typedef double DoubleLanes __attribute__((vector_size(64)));
-typedef int32 IntLanes __attribute__((vector_size(4 * LANES_OF_FLOAT)));
+typedef int32 IntLanes __attribute__((vector_size(4 * LANES_OF_FLOAT), may_alias));
 
 /* What is quantised, and the codes, are where palloc() has put them. */
 typedef float LooseHalfLanes __attribute__((vector_size(2 * LANES_OF_FLOAT), aligned(4), may_alias));
@@ -672,21 +672,29 @@ Multiply(const float *values, int n, double factor, float *result)
 		result[i] = (float) (values[i] * factor);
 }
 
+/*
+ * The largest absolute value of n, a multiple of 16. Without their signs floats
+ * are in the order of their bits, NaN above all; of integers gcc makes one
+ * instruction, of floats, one by one, four for each.
+ */
 BRAIN_KERNEL static float
 Largest(const float *values, int n)
 {
-	float		lane[16] = {0};
+	IntLanes	largest = {0};
+	int32		bits = 0;
+	float		result;
 
-	for (int i = 0; i < n; i += 16)
-		for (int l = 0; l < 16; l++)
-		{
-			float		size = fabsf(values[i + l]);
+	for (int i = 0; i < n; i += LANES_OF_FLOAT)
+	{
+		IntLanes	size = *(const IntLanes *) (values + i) & PG_INT32_MAX;
+		IntLanes	larger = size > largest;
 
-			lane[l] = lane[l] > size ? lane[l] : size;
-		}
-	for (int l = 1; l < 16; l++)
-		lane[0] = Max(lane[0], lane[l]);
-	return lane[0];
+		largest = (size & larger) | (largest & ~larger);
+	}
+	for (int l = 0; l < LANES_OF_FLOAT; l++)
+		bits = Max(bits, largest[l]);
+	memcpy(&result, &bits, sizeof(float));
+	return result;
 }
 
 /*
