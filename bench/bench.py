@@ -11,10 +11,11 @@ import traceback
 import numpy as np
 
 from harness import BINDIR, CPU, PGENV, WORK, Connection, Repeats, SqlError, Vector, clustered, copy_chunks, interleave
-from rows import ROWS
+from rows import ON_MILVUS, REAL, ROWS, SYNTHETIC
+import milvus  # noqa: its rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-REAL = os.environ["BENCH_REAL"]
+REAL_VECTORS = os.environ["BENCH_REAL"]
 
 
 class Sizes:
@@ -31,6 +32,9 @@ class Sizes:
     transactions = 2_000
     rounds = 10
     real = (10_000, 30_000, None)
+    milvus_rounds = 5
+    milvus_slow = 20_000  # rows that are uploaded as FiftyOne does
+    milvus_builds = 2
 
 
 class QuickSizes:
@@ -47,6 +51,9 @@ class QuickSizes:
     transactions = 100
     rounds = 2
     real = (2_000,)
+    milvus_rounds = 1
+    milvus_slow = 500
+    milvus_builds = 1
 
 
 SEARCH = ("SELECT sample_id, distance FROM brain.sort_by_similarity('{}', $1::real[], k => 10, brain_key => '{}',"
@@ -103,7 +110,7 @@ class Bench:
             vectors[sizes.a - 1] = 0
             vectors[sizes.a - 1, 0] = -200
         elif name == "real":
-            vectors = np.fromfile(REAL, dtype=np.float32).reshape(-1, 384)
+            vectors = np.fromfile(REAL_VECTORS, dtype=np.float32).reshape(-1, 384)
             if Repeats.quick:
                 vectors = vectors[:5000]
             chosen = np.random.default_rng(4).choice(len(vectors), 200, replace=False)
@@ -182,23 +189,25 @@ class Bench:
 
 def main():
     arguments = sys.argv[1:]
-    of_real = "--real" in arguments
+    section = REAL if "--real" in arguments else ON_MILVUS if "--milvus" in arguments else SYNTHETIC
     names = [argument for argument in arguments if not argument.startswith("--")]
     if "--list" in arguments:
-        for name, (_, is_real, default) in ROWS.items():
-            print(name + (" (--real)" if is_real else "") + ("" if default else " (only by name)"))
+        options = {SYNTHETIC: "", REAL: " (--real)", ON_MILVUS: " (--milvus)"}
+        for name, (_, of, default) in ROWS.items():
+            print(name + options[of] + ("" if default else " (only by name)"))
         return 0
     for name in names:
         if name not in ROWS:
             sys.exit(f"bench/run: there is no row {name}; bench/run --list")
     Repeats.quick = "--quick" in arguments
-    chosen = names or [name for name, (_, is_real, default) in ROWS.items() if default and is_real == of_real]
-    os.sched_setaffinity(0, {CPU})
+    chosen = names or [name for name, (_, of, default) in ROWS.items() if default and of == section]
+    if section != ON_MILVUS:  # Milvus wants all of them
+        os.sched_setaffinity(0, {CPU})
     bench = Bench(QuickSizes if Repeats.quick else Sizes)
-    header = describe(bench)
+    header = describe(bench, section)
     print(header)
     keep = not names and not Repeats.quick
-    failed = measure(bench, chosen, lambda lines: keep and write_results(of_real, header, lines))
+    failed = measure(bench, chosen, lambda lines: keep and write_results(section, header, lines))
     return 1 if failed else 0
 
 
@@ -233,7 +242,7 @@ def measure(bench, names, write):
     return failed
 
 
-def describe(bench):
+def describe(bench, section):
     with open("/proc/cpuinfo", encoding="ascii") as file:
         cpu = dict(re.findall(r"^([\w ]+\w)\s*: (.*)$", file.read(), re.M))
     commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True,
@@ -247,25 +256,25 @@ def describe(bench):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
     return (f"{datetime.date.today()}, commit {commit}, milvus_brain {extensions['milvus_brain']}. "
             f"{cpu.get('model name', platform.machine())} (family {cpu.get('cpu family', '?')}, "
-            f"model {cpu.get('model', '?')}), {os.cpu_count()} CPUs, one of them used, {memory:.0f} GB, "
+            f"model {cpu.get('model', '?')}), {os.cpu_count()} CPUs, {'all' if section == ON_MILVUS else 'one of them'} used, {memory:.0f} GB, "
             f"load average {os.getloadavg()[0]:.1f} before; Linux {platform.release()}. PostgreSQL {version}, pgvector {extensions['vector']}, "
             f"shared_buffers {bench.admin.value('SHOW shared_buffers')}; {openblas} "
             f"({os.environ['BENCH_OPENBLAS'].strip() or 'environment without OPENBLAS_*'}).\n")
 
 
-def write_results(of_real, header, lines):
+def write_results(section, header, lines):
     """Each kind of data has a section of its own, of its own run."""
     path = f"{HERE}/RESULTS.md"
-    titles = ("Synthetic data", "Real embeddings")
+    titles = (SYNTHETIC, REAL, ON_MILVUS)
     sections = dict.fromkeys(titles, "Not run yet.\n")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             for title, text in re.findall(r"^## (.*)\n\n((?:.*\n)*?)(?=## |\Z)", file.read(), re.M):
                 if title in sections:
                     sections[title] = text
-    sections[titles[of_real]] = header + "\n" + "\n".join(lines) + "\n\n"
+    sections[section] = header + "\n" + "\n".join(lines) + "\n\n"
     with open(path, "w", encoding="utf-8") as file:
-        file.write("# Results\n\nWritten by `bench/run` and `bench/run --real`; "
+        file.write("# Results\n\nWritten by `bench/run`, `bench/run --real` and `bench/run --milvus`; "
                    "[README.md](README.md) says what each line is.\n\n")
         for title, text in sections.items():
             file.write(f"## {title}\n\n{text}")

@@ -9,13 +9,14 @@ import numpy as np
 from harness import (ALL_CPUS, CPU, Repeats, Result, SqlError, Time, Vector, at_most, clock, copy_chunks,
                      exact_distances, faster, interleave, pgbench, recall, show, three, within)
 
-ROWS = {}  # name: (function, is it of --real, is it run without being named)
+SYNTHETIC, REAL, ON_MILVUS = "Synthetic data", "Real embeddings", "On Milvus"  # sections of RESULTS.md
+ROWS = {}  # name: (function, section, is it run without being named)
 
 
-def row(function=None, real=False, default=True):
+def row(function=None, section=SYNTHETIC, default=True):
     if function is None:
-        return lambda f: row(f, real, default)
-    ROWS[function.__name__] = (function, real, default)
+        return lambda f: row(f, section, default)
+    ROWS[function.__name__] = (function, section, default)
     return function
 
 
@@ -638,7 +639,7 @@ def hnsw_1m(bench):
     yield from hnsw(bench, bench.dataset("b"), vectors, queries[:100])
 
 
-@row(real=True)
+@row(section=REAL)
 def real(bench):
     """Parts of the real embeddings, then all: up to which size exact wins."""
     everything, queries = bench.vectors("real")
@@ -655,7 +656,7 @@ def real(bench):
         yield from hnsw(bench, name, vectors, queries, goals, by="median")
 
 
-@row(real=True)
+@row(section=REAL)
 def real_exact(bench):
     vectors, queries = bench.vectors("real")
     session = bench.connect()
