@@ -3,7 +3,7 @@
 EXTENSION = milvus_brain
 DATA = $(wildcard milvus_brain--*.sql)
 MODULE_big = milvus_brain
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c))
+OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)) src/milvus/milvus.pb-c.o)
 PGFILEDESC = "milvus_brain - similarity search over samples"
 
 # tests/README.md says which tests need what some servers lack.
@@ -20,13 +20,21 @@ needing = $(shell sed -n 's/^| `sql\/\(.*\)` *| $(1) .*/\1/p' tests/README.md)
 # differences of the Euclidean distance once instead of twice.
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -O3
-SHLIB_LINK = -lm -pthread
+SHLIB_LINK = -lm -pthread -lprotobuf-c
+EXTRA_CLEAN = $(MESSAGES)
+
+# By protobuf-c's compiler, from milvus.proto
+MESSAGES = src/milvus/milvus.pb-c.c src/milvus/milvus.pb-c.h
+PROTOC_C ?= protoc-c
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h) $(MESSAGES)
+
+%.pb-c.c %.pb-c.h: %.proto
+	$(PROTOC_C) --proto_path=$(<D) --c_out=$(<D) $<
 
 .PHONY: lacks
 lacks:

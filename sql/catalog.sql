@@ -259,30 +259,31 @@ DROP FUNCTION catalog_part;
 -- ---- what the extension says of itself ----
 SELECT brain.version() = extversion AS is_the_extension_s FROM pg_extension WHERE extname = 'milvus_brain';
 SELECT * FROM brain.capabilities();
+CREATE TEMP VIEW exact AS SELECT * FROM brain.capabilities() WHERE backend = 'exact';
 -- max_k: none. reverse, max_distance, filter: they work, or are refused, as it says.
-SELECT s.backend FROM brain.capabilities() c, LATERAL brain.compute_similarity('catalog_t', 'can', embeddings => 'Res Net', backend => c.backend, filter => 'id <= 10') s;
+SELECT s.backend FROM exact c, LATERAL brain.compute_similarity('catalog_t', 'can', embeddings => 'Res Net', backend => c.backend, filter => 'id <= 10') s;
 SELECT c.backend, k.rows = 10 AND c.max_k IS NULL AS max_k, r.rows = 10 AND c.reverse AS reverse, d.rows = 1 AND c.max_distance AS max_distance, f.rows = 1 AND c.filter AS filter
-  FROM brain.capabilities() c,
+  FROM exact c,
 	   LATERAL (SELECT count(*) AS rows FROM brain.sort_by_similarity('catalog_t', 1, k => 2147483647, brain_key => 'can')) k,
 	   LATERAL (SELECT count(*) AS rows FROM brain.sort_by_similarity('catalog_t', 1, reverse => true, brain_key => 'can')) r,
 	   LATERAL (SELECT count(*) AS rows FROM brain.sort_by_similarity('catalog_t', 1, max_distance => 0, brain_key => 'can')) d,
 	   LATERAL (SELECT count(*) AS rows FROM brain.sort_by_similarity('catalog_t', 1, filter => 'id = 2', brain_key => 'can')) f;
 SELECT word, word = ANY (c.aggregations) AS listed,
 	   catalog_error(format('SELECT brain.sort_by_similarity(''catalog_t'', ARRAY[1, 2], aggregation => %L, brain_key => ''can'')', word)) = 'no error' AS accepted
-  FROM brain.capabilities() c, (VALUES ('mean'), ('post-mean'), ('post-min'), ('post-max'), ('median'), ('max')) AS w (word) ORDER BY word;
+  FROM exact c, (VALUES ('mean'), ('post-mean'), ('post-min'), ('post-max'), ('median'), ('max')) AS w (word) ORDER BY word;
 SELECT word, word = ANY (c.metrics) AS listed,
 	   catalog_error(format('SELECT brain.compute_similarity(''catalog_t'', ''can_metric'', embeddings => ''Res Net'', metric => %L, overwrite => true)', word)) = 'no error' AS accepted
-  FROM brain.capabilities() c, (VALUES ('cosine'), ('dotproduct'), ('euclidean'), ('manhattan'), ('hamming')) AS w (word) ORDER BY word;
+  FROM exact c, (VALUES ('cosine'), ('dotproduct'), ('euclidean'), ('manhattan'), ('hamming')) AS w (word) ORDER BY word;
 SELECT c.default_metric = s.metric AS default_metric
-  FROM brain.capabilities() c, LATERAL brain.compute_similarity('catalog_t', 'can', embeddings => 'Res Net', backend => c.backend, overwrite => true) s;
-UPDATE catalog_other SET embedding = array_fill(1::real, ARRAY[(SELECT max_dimensions FROM brain.capabilities())]);
-SELECT s.dimensions = c.max_dimensions AS max_dimensions FROM brain.capabilities() c, LATERAL brain.compute_similarity('catalog_other', 'most') s;
+  FROM exact c, LATERAL brain.compute_similarity('catalog_t', 'can', embeddings => 'Res Net', backend => c.backend, overwrite => true) s;
+UPDATE catalog_other SET embedding = array_fill(1::real, ARRAY[(SELECT max_dimensions FROM exact)]);
+SELECT s.dimensions = c.max_dimensions AS max_dimensions FROM exact c, LATERAL brain.compute_similarity('catalog_other', 'most') s;
 UPDATE catalog_other SET embedding = embedding || 1::real;
 \pset format unaligned
 \pset tuples_only on
 SELECT catalog_error($$SELECT brain.compute_similarity('catalog_other', 'more')$$);
 -- a backend that is not listed is refused
-SELECT catalog_error($$SELECT brain.compute_similarity('catalog_other', 'more', backend => 'milvus')$$);
+SELECT catalog_error($$SELECT brain.compute_similarity('catalog_other', 'more', backend => 'qdrant')$$);
 
 -- ---- the functions: signatures, properties, comments ----
 SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') -> ' || pg_get_function_result(p.oid)

@@ -311,7 +311,7 @@ SELECT brain.get_brain_info('compute_t', 'sk') #>> '{config,backend}' AS backend
 	   brain.get_brain_info('compute_t', 'sk') #>> '{config,method}' AS method;
 \pset format unaligned
 \pset tuples_only on
-SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', backend => 'milvus')$$);
+SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', backend => 'milvus', options => '{"M": 16}')$$);
 SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', backend => 'qdrant')$$);
 SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', backend => '')$$);
 \pset format aligned
@@ -324,7 +324,7 @@ SELECT backend FROM brain.compute_similarity('compute_t', 'set');
 SET brain.default_similarity_backend = 'milvus';
 \pset format unaligned
 \pset tuples_only on
-SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad')$$);
+SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', options => '{"M": 16}')$$);
 \pset format aligned
 \pset tuples_only off
 SELECT backend FROM brain.compute_similarity('compute_t', 'argument', backend => 'exact');
@@ -338,7 +338,7 @@ DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET brain.default_similarity_backe
 \c -
 \pset format unaligned
 \pset tuples_only on
-SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad')$$);
+SELECT compute_error($$SELECT brain.compute_similarity('compute_t', 'bad', options => '{"M": 16}')$$);
 \pset format aligned
 \pset tuples_only off
 DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET brain.default_similarity_backend = %L', current_user, current_database(), 'sklearn'); END $$;

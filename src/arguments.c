@@ -37,26 +37,33 @@ BoolArgument(FunctionCallInfo fcinfo, int n, bool if_null)
 }
 
 /*
+ * A jsonb argument; NULL when it is NULL.
+ */
+Jsonb *
+JsonbArgument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/*
  * The options argument of a backend that has none: NULL or an empty object.
  * Error 22023 for an option, whose value may be a secret and is not shown.
  */
 void
-CheckNoOptions(FunctionCallInfo fcinfo, int n)
+CheckNoOptions(const Jsonb *options)
 {
-	Jsonb	   *options;
 	JsonbIterator *iterator;
 	JsonbValue	value;
 
-	if (PG_ARGISNULL(n))
+	if (options == NULL)
 		return;
-	options = PG_GETARG_JSONB_P(n);
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("options must be a JSON object")));
 	if (JB_ROOT_COUNT(options) == 0)
 		return;
-	iterator = JsonbIteratorInit(&options->root);
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &options->root));
 	while (JsonbIteratorNext(&iterator, &value, true) != WJB_KEY)
 		;
 	ereport(ERROR,

@@ -6,10 +6,12 @@
 #define BRAIN_ARGUMENTS_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 
 extern void RequireArgument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *TextArgument(FunctionCallInfo fcinfo, int n);
 extern bool BoolArgument(FunctionCallInfo fcinfo, int n, bool if_null);
-extern void CheckNoOptions(FunctionCallInfo fcinfo, int n);
+extern Jsonb *JsonbArgument(FunctionCallInfo fcinfo, int n);
+extern void CheckNoOptions(const Jsonb *options);
 
 #endif							/* BRAIN_ARGUMENTS_H */

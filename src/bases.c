@@ -1,6 +1,7 @@
 /*
  * bases.c
- *		The table brain._bases: which matrix files the base of a run consists of.
+ *		The table brain._bases: which matrix files, or which collection, the base of
+ *		a run consists of.
  *
  * Read under the active snapshot, so that a search finds the base that belongs
  * to the log that it sees; written by syncs, under their lock.
@@ -25,6 +26,7 @@
 
 #include "bases.h"
 #include "catalog.h"
+#include "sweepworker.h"
 
 /* columns of brain._bases */
 enum
@@ -36,7 +38,24 @@ enum
 	BASE_SIZE,
 	BASE_SYNCED,
 	BASE_REASON,
-	BASE_COLUMNS = BASE_REASON
+	BASE_SERVER,				/* from 0.3.0 on, as are the next */
+	BASE_COLLECTION,
+	BASE_ATTACHED,
+	BASE_ORIGIN,
+	BASE_FINGERPRINT,
+	BASE_TIMESTAMP,
+	BASE_COLUMNS = BASE_TIMESTAMP
+};
+
+/* columns of brain.garbage */
+enum
+{
+	GARBAGE_RUN_ID = 1,
+	GARBAGE_SERVER,
+	GARBAGE_COLLECTION,
+	GARBAGE_ORIGIN,
+	GARBAGE_SINCE,
+	GARBAGE_COLUMNS = GARBAGE_SINCE
 };
 
 /*
@@ -47,6 +66,17 @@ bool
 HasBases(void)
 {
 	return OidIsValid(get_relname_relid("_bases", get_namespace_oid("brain", false)));
+}
+
+/*
+ * The same of collections, before 0.3.0.
+ */
+bool
+HasCollections(void)
+{
+	Oid			schema = get_namespace_oid("brain", true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid("garbage", schema));
 }
 
 static void
@@ -68,6 +98,7 @@ BaseRowOfTuple(HeapTuple tuple, TupleDesc desc)
 	Datum		values[BASE_COLUMNS];
 	bool		nulls[BASE_COLUMNS];
 
+	memset(nulls, true, sizeof(nulls));
 	heap_deform_tuple(tuple, desc, values, nulls);
 	row->run_id = *DatumGetUUIDP(values[BASE_RUN_ID - 1]);
 	row->generation = *DatumGetUUIDP(values[BASE_GENERATION - 1]);
@@ -77,8 +108,26 @@ BaseRowOfTuple(HeapTuple tuple, TupleDesc desc)
 	row->synced = DatumGetTimestampTz(values[BASE_SYNCED - 1]);
 	if (!nulls[BASE_REASON - 1])
 		row->reason = TextDatumGetCString(values[BASE_REASON - 1]);
+	if (!nulls[BASE_SERVER - 1])
+		row->server = TextDatumGetCString(values[BASE_SERVER - 1]);
+	row->attached = !nulls[BASE_ATTACHED - 1] && DatumGetBool(values[BASE_ATTACHED - 1]);
+	if (!nulls[BASE_COLLECTION - 1])
+		row->collection = TextDatumGetCString(values[BASE_COLLECTION - 1]);
+	if (!nulls[BASE_ORIGIN - 1])
+		row->origin = TextDatumGetCString(values[BASE_ORIGIN - 1]);
+	if (!nulls[BASE_FINGERPRINT - 1])
+		row->fingerprint = (uint64) DatumGetInt64(values[BASE_FINGERPRINT - 1]);
+	if (!nulls[BASE_TIMESTAMP - 1])
+		row->timestamp = (uint64) DatumGetInt64(values[BASE_TIMESTAMP - 1]);
 	row->own = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 	return row;
+}
+
+static void
+SetText(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column - 1] = text == NULL;
+	values[column - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
 static HeapTuple
@@ -97,8 +146,13 @@ TupleOfBaseRow(const BaseRow *row, TupleDesc desc)
 	values[BASE_ROWS - 1] = Int64GetDatum(row->rows);
 	values[BASE_SIZE - 1] = Int64GetDatum(row->size);
 	values[BASE_SYNCED - 1] = TimestampTzGetDatum(row->synced);
-	values[BASE_REASON - 1] = row->reason ? CStringGetTextDatum(row->reason) : (Datum) 0;
-	nulls[BASE_REASON - 1] = row->reason == NULL;
+	SetText(values, nulls, BASE_REASON, row->reason);
+	SetText(values, nulls, BASE_SERVER, row->server);
+	SetText(values, nulls, BASE_COLLECTION, row->collection);
+	values[BASE_ATTACHED - 1] = BoolGetDatum(row->attached);
+	SetText(values, nulls, BASE_ORIGIN, row->origin);
+	values[BASE_FINGERPRINT - 1] = Int64GetDatum((int64) row->fingerprint);
+	values[BASE_TIMESTAMP - 1] = Int64GetDatum((int64) row->timestamp);
 	return heap_form_tuple(desc, values, nulls);
 }
 
@@ -123,6 +177,76 @@ ReadBaseRow(const pg_uuid_t *run_id)
 	return row;
 }
 
+/* ---------- brain.garbage ---------- */
+
+/*
+ * Note the collection of a row that gets another one, or none. Whoever rolls that
+ * back has it still.
+ */
+static void
+NoteGarbage(const BaseRow *old, const BaseRow *new)
+{
+	Relation	rel;
+	Datum		values[GARBAGE_COLUMNS];
+	bool		nulls[GARBAGE_COLUMNS] = {false};
+
+	if (old->collection == NULL || old->attached ||
+		(new && new->collection && strcmp(new->collection, old->collection) == 0))
+		return;
+	rel = table_open(BrainRelation("garbage"), RowExclusiveLock);
+	values[GARBAGE_RUN_ID - 1] = UUIDPGetDatum(&old->run_id);
+	SetText(values, nulls, GARBAGE_SERVER, old->server);
+	SetText(values, nulls, GARBAGE_COLLECTION, old->collection);
+	SetText(values, nulls, GARBAGE_ORIGIN, old->origin);
+	values[GARBAGE_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
+	table_close(rel, RowExclusiveLock);
+	SweepAfterCommit();
+}
+
+/*
+ * The rows that the active snapshot sees: a list of Garbage.
+ */
+List *
+ReadGarbage(void)
+{
+	Relation	rel = table_open(BrainRelation("garbage"), AccessShareLock);
+	SysScanDesc scan = BeginBrainScan(rel, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Garbage    *garbage = palloc0(sizeof(Garbage));
+		Datum		values[GARBAGE_COLUMNS];
+		bool		nulls[GARBAGE_COLUMNS];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		garbage->tid = tuple->t_self;
+		garbage->run_id = *DatumGetUUIDP(values[GARBAGE_RUN_ID - 1]);
+		if (!nulls[GARBAGE_SERVER - 1])
+			garbage->server = TextDatumGetCString(values[GARBAGE_SERVER - 1]);
+		garbage->collection = TextDatumGetCString(values[GARBAGE_COLLECTION - 1]);
+		garbage->origin = TextDatumGetCString(values[GARBAGE_ORIGIN - 1]);
+		rows = lappend(rows, garbage);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+void
+DeleteGarbage(const Garbage *garbage)
+{
+	Relation	rel = table_open(BrainRelation("garbage"), RowExclusiveLock);
+	ItemPointerData tid = garbage->tid;
+
+	simple_heap_delete(rel, &tid);
+	table_close(rel, RowExclusiveLock);
+}
+
+/* ---------- writing brain._bases ---------- */
+
 static void
 ReplaceBaseRow(const pg_uuid_t *run_id, const BaseRow *row)
 {
@@ -135,6 +259,8 @@ ReplaceBaseRow(const pg_uuid_t *run_id, const BaseRow *row)
 	InitUuidKey(&key, BASE_RUN_ID, run_id);
 	scan = BeginBrainScan(rel, "_bases_pkey", 1, &key);
 	old = systable_getnext(scan);
+	if (HeapTupleIsValid(old))
+		NoteGarbage(BaseRowOfTuple(old, RelationGetDescr(rel)), row);
 	if (HeapTupleIsValid(old) && tuple)
 		CatalogTupleUpdate(rel, &old->t_self, tuple);
 	else if (HeapTupleIsValid(old))

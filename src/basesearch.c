@@ -33,9 +33,8 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
-#include "build.h"
-#include "changes.h"
-#include "search.h"
+#include "basesearch.h"
+#include "milvus_brain.h"
 #include "testing.h"
 
 PG_FUNCTION_INFO_V1(brain_last_search);
@@ -58,21 +57,6 @@ bool		screening = true;
 /* So many bad rows are looked up in the dataset where a filter could drop them. */
 #define MAX_BAD_LOOKUPS 1000
 
-typedef struct BaseSearch
-{
-	Search	   *search;
-	uint64		fingerprint;	/* of the dataset's tracking */
-	Base	   *base;
-	Changes    *changes;
-	HTAB	   *changed_ids;	/* NULL when there are none */
-	uint64	   *dead;			/* the base's dead rows and those of changed ids; NULL: the base's */
-	Nearest    *nearest;		/* where the scan's rows go */
-	ScanCounts	counts;
-	int			rounds;
-	List	   *bad;			/* of BadSample */
-	char	   *reason;			/* why the table must answer */
-} BaseSearch;
-
 typedef struct BadSample
 {
 	char	   *id;
@@ -84,7 +68,9 @@ typedef struct BadSample
 typedef struct LastSearch
 {
 	bool		any;
-	char		reason[256];	/* empty: from the matrix */
+	char		reason[256];	/* empty: from the base */
+	bool		is_collection;
+	char		request[512];	/* empty: none was sent */
 	int64		changes;
 	int			rounds;
 	ScanCounts	counts;
@@ -238,16 +224,26 @@ RunIsStillThere(const Run *run)
 }
 
 /*
+ * Is the base searched as it was made, since the dataset cannot be tracked?
+ */
+bool
+IsFrozen(const Run *run, Relation rel, const Tracking *tracking)
+{
+	return tracking->problem && !tracking->can_mend && FindBackend(run->backend)->searches_untracked &&
+		CheckTrackable(run, rel) != NULL;
+}
+
+/*
  * Why no base may be used, whatever the log says; NULL when one may.
  */
-static char *
+static const char *
 WhyNoBase(BaseSearch *bs, const BaseRow *row, const Tracking *tracking)
 {
 	Search	   *search = bs->search;
 
 	if (row && row->reason)
 		return row->reason;
-	if (tracking->problem && !Mutated("R6"))
+	if (tracking->problem && !IsFrozen(search->run, search->rel, tracking) && !Mutated("R6"))
 		return TrackingReason(bs, tracking, row);
 	/* rows that the statement has written are not in the log before its end */
 	if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
@@ -287,7 +283,6 @@ static void
 FindBaseAndChanges(BaseSearch *bs)
 {
 	const Tracking *tracking;
-	BaseRow    *row;
 
 	if (!use_matrix)
 		bs->reason = _("brain.use_matrix is off");
@@ -295,12 +290,12 @@ FindBaseAndChanges(BaseSearch *bs)
 		bs->reason = _("ALTER EXTENSION milvus_brain UPDATE was not called");
 	if (bs->reason)
 		return;
-	row = FindBaseRow(bs->search->run);
+	bs->row = FindBaseRow(bs->search->run);
 	tracking = LookAtTracking(bs->search->run, bs->search->rel);
-	bs->reason = WhyNoBase(bs, row, tracking);
+	bs->reason = WhyNoBase(bs, bs->row, tracking);
 	if (bs->reason)
 		return;
-	bs->changes = ReadChanges(&bs->search->run->id, ChangesLimit(row), CHANGES_IDS);
+	bs->changes = ReadChanges(&bs->search->run->id, ChangesLimit(bs->row), CHANGES_IDS);
 	if (bs->changes->everything)
 		bs->reason = _("the dataset was altered or truncated since the last sync");
 	else if (bs->changes->truncated)
@@ -308,16 +303,17 @@ FindBaseAndChanges(BaseSearch *bs)
 	if (bs->reason)
 		return;
 	bs->fingerprint = tracking->fingerprint;
-	bs->base = FindBase(bs, row, bs->fingerprint);
-	if (bs->base == NULL)
+	if (FindBackend(bs->search->run->backend)->searches_untracked)
+		bs->reason = WhyNotCollection(bs);
+	else if ((bs->base = FindBase(bs, bs->row, bs->fingerprint)) == NULL)
 		bs->reason = _("the base is missing, or not for this snapshot");
-	else if (bs->changes->n_ids > 0)
+	if (bs->reason == NULL && bs->changes->n_ids > 0)
 		bs->changed_ids = CreateIdSet(bs->changes->ids, bs->changes->n_ids);
 }
 
 /* ---------- the changed ids ---------- */
 
-static bool
+bool
 IsChanged(const BaseSearch *bs, const char *id)
 {
 	return bs->changed_ids && HasId(bs->changed_ids, id);
@@ -336,7 +332,7 @@ OfferChanged(IndexReader *reader, EntryState state, void *arg)
 		OfferEntry(bs->search, reader, state);
 }
 
-static void
+void
 OfferChanges(BaseSearch *bs)
 {
 	SimilarityQuery ids;
@@ -618,8 +614,11 @@ NoteSearch(const BaseSearch *bs)
 {
 	memset(&last_search, 0, sizeof(last_search));
 	last_search.any = true;
+	last_search.is_collection = bs->reason == NULL && bs->base == NULL;
 	if (bs->reason)
 		strlcpy(last_search.reason, bs->reason, sizeof(last_search.reason));
+	if (bs->request)
+		strlcpy(last_search.request, bs->request, sizeof(last_search.request));
 	last_search.changes = bs->changes ? bs->changes->n_ids : 0;
 	last_search.rounds = bs->rounds;
 	last_search.counts = bs->counts;
@@ -644,7 +643,7 @@ FindWholeBase(Search *search)
 	if (RowsAreRestricted(search))
 		return NULL;
 	FindBaseAndChanges(&bs);
-	return bs.reason || bs.changes->n_ids > 0 || bs.base->n_bad > 0 ? NULL : bs.base;
+	return bs.base == NULL || bs.changes->n_ids > 0 || bs.base->n_bad > 0 ? NULL : bs.base;
 }
 
 /*
@@ -697,7 +696,7 @@ VectorsFromBase(Search *search, const SimilarityQuery *given)
 	BaseSearch *bs = search->from_base;
 	VectorCopy	copy = {.bs = bs, .n = given->n};
 
-	if (bs->reason || bs->base->dim == 0 || RowsAreRestricted(search))
+	if (bs->base == NULL || bs->base->dim == 0 || RowsAreRestricted(search))
 		return false;
 	copy.ids = palloc(sizeof(char *) * given->n);
 	for (int i = 0; i < given->n; i++)
@@ -729,10 +728,11 @@ SearchBase(Search *search)
 	BaseSearch *bs = search->from_base;
 	bool		answered = false;
 
-	if (bs->reason == NULL && bs->base->dim != search->query.dim &&
-		bs->base->n_live + bs->base->n_bad > 0)
+	if (bs->base && bs->base->dim != search->query.dim && bs->base->n_live + bs->base->n_bad > 0)
 		bs->reason = _("the base has other dimensions");
-	if (bs->reason == NULL)
+	if (bs->reason == NULL && bs->base == NULL)
+		answered = AnswerFromCollection(bs);
+	else if (bs->reason == NULL)
 	{
 		answered = RowsAreRestricted(search) ? AnswerQualified(bs) : AnswerPlain(bs);
 		if (!answered && bs->reason == NULL)
@@ -756,6 +756,38 @@ SearchBase(Search *search)
 }
 
 /*
+ * Why the last search was not answered from a base.
+ */
+const char *
+LastReason(void)
+{
+	return last_search.reason;
+}
+
+static const char *
+LastPath(void)
+{
+	if (last_search.reason[0])
+		return "table";
+	return last_search.is_collection ? "milvus" : "matrix";
+}
+
+/*
+ * The last search, as the columns of brain.explain_similarity().
+ */
+void
+ExplainLastSearch(Datum *values, bool *nulls)
+{
+	values[0] = CStringGetTextDatum(LastPath());
+	values[1] = CStringGetTextDatum(last_search.reason);
+	nulls[1] = last_search.reason[0] == '\0';
+	values[2] = CStringGetTextDatum(last_search.request);
+	nulls[2] = last_search.request[0] == '\0';
+	values[3] = Int64GetDatum(last_search.counts.exact_rows);
+	values[4] = Int32GetDatum(Max(last_search.rounds - 1, 0));
+}
+
+/*
  * SQL: brain.last_search() returns jsonb; NULL before the first search of the
  * session.
  */
@@ -767,7 +799,7 @@ brain_last_search(PG_FUNCTION_ARGS)
 	if (!last_search.any)
 		PG_RETURN_NULL();
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"path\": \"%s\", \"reason\": ", last_search.reason[0] ? "table" : "matrix");
+	appendStringInfo(&json, "{\"path\": \"%s\", \"reason\": ", LastPath());
 	if (last_search.reason[0])
 		escape_json(&json, last_search.reason);
 	else

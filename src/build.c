@@ -31,7 +31,9 @@
 
 #include "build.h"
 #include "changes.h"
+#include "exact/exact.h"
 #include "filter.h"
+#include "milvus_brain.h"
 #include "sweep.h"
 #include "testing.h"
 #include "triggers.h"
@@ -50,6 +52,19 @@ CheckBuildable(Relation rel)
 }
 
 /*
+ * A run that cannot follow its dataset says so when it is made.
+ */
+static void
+TellFrozen(const Run *run, const Problem *problem)
+{
+	ereport(NOTICE,
+			(errmsg("brain run \"%s\" of \"%s\" does not follow its dataset: %s",
+					run->brain_key, run->dataset_name, problem->message),
+			 errdetail("Searches find the samples that it has now; their distances are those of the moment."),
+			 errhint("Compute it again, with overwrite => true, to take in others.")));
+}
+
+/*
  * Begin a base under the active snapshot, which must be younger than whatever
  * the caller has decided by. Rows follow by BuildEntry(), if the dataset is going
  * to be read.
@@ -58,24 +73,30 @@ BaseBuild *
 BeginBuild(const Run *run, Relation rel, bool reads)
 {
 	BaseBuild  *build = palloc0(sizeof(BaseBuild));
+	const Backend *backend = FindBackend(run->backend);
 	Problem    *problem = CheckTrackable(run, rel);
 
 	build->run = run;
 	if (!HasBases())
 		return build;
 	build->generation = *NewUuid();
-	build->reason = problem ? problem->message : CheckBuildable(rel);
-	if (build->reason == NULL && !reads)
+	build->frozen = problem && backend->searches_untracked;
+	build->reason = problem && !build->frozen ? problem->message : CheckBuildable(rel);
+	if (build->reason == NULL && !reads && !run->attached)
 		build->reason = _("the dataset was not read: with_data => false");
-	if (problem)
+	if (problem && !build->frozen)
 		return build;
-	build->fingerprint = LookAtTracking(run, rel)->fingerprint;
+	if (build->frozen)
+		TellFrozen(run, problem);
+	else
+		build->fingerprint = LookAtTracking(run, rel)->fingerprint;
 	/* what is read must be younger than what the fingerprint was taken of */
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetLatestSnapshot());
 	build->seen = RegisterSnapshot(GetActiveSnapshot());
 	if (build->reason == NULL)
-		build->writer = BeginMatrix(&run->id, &build->generation, false, run->metric, NULL);
+		build->writer = backend->begin_base(run, RelationGetRelationName(rel), &build->generation,
+											&build->reason);
 	return build;
 }
 
@@ -89,11 +110,11 @@ BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state)
 	if (build->writer == NULL || state == ENTRY_MISSING)
 		return;
 	if (state == ENTRY_OK)
-		AddMatrixRow(build->writer, SampleId(&reader->dataset->key, reader->id),
-					 reader->vector.values, reader->vector.dim);
+		build->writer->methods->add_row(build->writer, SampleId(&reader->dataset->key, reader->id),
+										reader->vector.values, reader->vector.dim);
 	else if (!reader->id_is_null)
-		AddBadMatrixRow(build->writer, SampleId(&reader->dataset->key, reader->id),
-						reader->failure, reader->vector.dim);
+		build->writer->methods->add_bad_row(build->writer, SampleId(&reader->dataset->key, reader->id),
+											reader->failure, reader->vector.dim);
 }
 
 typedef struct BuildReading
@@ -140,13 +161,13 @@ ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 void
 TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode)
 {
-	if (build->writer && !FinishMatrix(build->writer, NULL))
-		build->reason = pstrdup(MatrixFailure(build->writer));
+	if (build->writer)
+		build->reason = build->writer->methods->finish(build->writer, NULL);
 	if (build->seen && build->reason == NULL && IsBeingWritten(build->run, rel))
 		build->reason = psprintf(_("\"%s\" was being used by active queries in the session"),
 								 RelationGetRelationName(rel));
 	/* without a base nobody needs a log */
-	if (build->seen && build->reason == NULL)
+	if (build->seen && !build->frozen && build->reason == NULL)
 		build->made_triggers = EnsureTriggers(build->run, rel, runs_mode, &build->fingerprint);
 	(void) FaultPoint("triggers");
 }
@@ -165,8 +186,6 @@ typedef struct Unseen
 	int64		n_unseen;
 	char	  **kept;			/* the first ids that were not seen */
 	MemoryContext context;
-	Base	   *written;		/* what the build has written */
-	int64		n_replaced;		/* of the ids kept, those that it has */
 	HTAB	   *ids;			/* hashes of what there is now */
 } Unseen;
 
@@ -204,19 +223,6 @@ LogUnseen(TupleTableSlot *slot, void *arg)
 
 /* ---------- what has vanished ---------- */
 
-static void
-CountReplaced(void *arg)
-{
-	Unseen	   *unseen = arg;
-
-	for (int64 i = 0; i < unseen->n_unseen; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (FindRow(unseen->written, unseen->kept[i]) >= 0)
-			unseen->n_replaced++;
-	}
-}
-
 /*
  * Is each row that the build has read still there, or another of its id? Then
  * none has vanished.
@@ -225,14 +231,14 @@ static bool
 AllAreThere(Unseen *unseen)
 {
 	BaseBuild  *build = unseen->build;
+	int64		n_replaced;
 
 	if (unseen->n_seen == build->n_read)
 		return true;
 	if (unseen->n_unseen > MAX_KEPT_IDS)
 		return false;
-	unseen->written = OpenUnpublished(build->writer);
-	return unseen->written && WithMapping(unseen->written, CountReplaced, unseen) &&
-		unseen->n_seen + unseen->n_replaced == build->n_read;
+	n_replaced = build->writer->methods->count_taken(build->writer, unseen->kept, unseen->n_unseen);
+	return n_replaced >= 0 && unseen->n_seen + n_replaced == build->n_read;
 }
 
 static void
@@ -268,7 +274,7 @@ LogVanished(Unseen *unseen, Dataset *dataset)
 	unseen->ids = hash_create("sample ids", Max(unseen->build->n_read, 1024), &control,
 							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	ReadSamples(dataset, &query);
-	ForEachWrittenId(unseen->build->writer, LogIfGone, unseen);
+	unseen->build->writer->methods->for_each_id(unseen->build->writer, LogIfGone, unseen);
 	hash_destroy(unseen->ids);
 }
 
@@ -311,7 +317,7 @@ void
 EndBuild(BaseBuild *build)
 {
 	if (build->writer)
-		AbandonMatrix(build->writer);
+		build->writer->methods->end(build->writer);
 	UnregisterSnapshot(build->seen);
 }
 
@@ -334,14 +340,11 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 	row->synced = GetCurrentTimestamp();
 	if (build->writer && build->reason == NULL)
 	{
-		row->n_files = 1;
-		row->files = &build->generation;
-		row->rows = MatrixRows(build->writer);
-		row->size = MatrixSize(build->writer);
+		build->writer->methods->describe(build->writer, row);
+		row->fingerprint = build->fingerprint;
 		WriteBaseRow(row);
 		(void) FaultPoint("build_row");
-		if (!PublishMatrix(build->writer, build->fingerprint))
-			build->reason = pstrdup(MatrixFailure(build->writer));
+		build->reason = build->writer->methods->publish(build->writer, build->fingerprint);
 	}
 	if (build->reason)
 	{
@@ -356,6 +359,35 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 	}
 	EndBuild(build);
 	return row;
+}
+
+/*
+ * Call what makes a build; when that raises an error, what the abort does not
+ * remove is removed first. A cancel is not kept waiting for that: brain.sweep()
+ * finds what is left.
+ */
+void
+TryBuild(BaseBuild *build, void (*function) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		function(arg);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (build->writer && build->writer->methods->abandon &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
+			build->writer->methods->abandon(build->writer);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 }
 
 /* ---------- by a search that finds the base missing ---------- */
@@ -401,7 +433,7 @@ MayPublish(const Run *run, Relation rel, Dataset *dataset)
  * Flush all WAL that there is. At the beginning of a page the insert position is
  * behind the page's header, which is not there before its first record.
  */
-static void
+void
 FlushWal(void)
 {
 	XLogRecPtr	end = GetXLogInsertRecPtr();
@@ -418,23 +450,26 @@ WriteForReaders(const Run *run, Relation rel, Dataset *dataset, const pg_uuid_t 
 {
 	BaseBuild	build = {.run = run};
 	uint64		fingerprint = LookAtTracking(run, rel)->fingerprint;
-	bool		published;
+	const char *reason = NULL;
 
-	build.writer = BeginMatrix(&run->id, generation, true, run->metric, NULL);
-	if (MatrixFailure(build.writer) == NULL)
+	build.writer = BeginMatrixBase(run, generation, true, &reason);
+	if (build.writer)
 		ReadForBuild(&build, rel, dataset);
 	/* what an asynchronous commit has not flushed may yet be lost */
 	if (!RecoveryInProgress())
 		FlushWal();
 	(void) FaultPoint("reader_before_publish");
-	published = FinishMatrix(build.writer, GetActiveSnapshot()) &&
-		PublishMatrix(build.writer, fingerprint);
-	if (!published)
+	if (build.writer)
+		reason = build.writer->methods->finish(build.writer, GetActiveSnapshot());
+	if (reason == NULL)
+		reason = build.writer->methods->publish(build.writer, fingerprint);
+	if (reason)
 		ereport(LOG,
 				(errmsg("brain run \"%s\" of \"%s\" has no matrix: %s", run->brain_key,
-						dataset->name, MatrixFailure(build.writer))));
-	AbandonMatrix(build.writer);
-	return published;
+						dataset->name, reason)));
+	if (build.writer)
+		build.writer->methods->end(build.writer);
+	return reason == NULL;
 }
 
 typedef struct ReaderCall

@@ -5,8 +5,8 @@
 #ifndef BRAIN_BUILD_H
 #define BRAIN_BUILD_H
 
+#include "backend.h"
 #include "bases.h"
-#include "exact/matrix.h"
 #include "index.h"
 #include "tracking.h"
 #include "uuids.h"
@@ -15,13 +15,14 @@
 typedef struct BaseBuild
 {
 	const Run  *run;
-	MatrixWriter *writer;		/* NULL: the dataset cannot be tracked */
+	BaseWriter *writer;			/* NULL: the dataset cannot be tracked, or there is a reason */
 	pg_uuid_t	generation;
+	bool		frozen;			/* the dataset cannot be tracked, and the backend does without */
 	uint64		fingerprint;	/* before anything was read */
 	Snapshot	seen;			/* what the rows were read under */
 	int64		n_read;			/* rows of the run that seen shows, with or without embedding */
 	bool		made_triggers;
-	char	   *reason;			/* why there will be no base */
+	const char *reason;			/* why there will be no base */
 } BaseBuild;
 
 extern char *CheckBuildable(Relation rel);
@@ -31,6 +32,9 @@ extern void ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode);
 extern BaseRow *RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void EndBuild(BaseBuild *build);
+extern void TryBuild(BaseBuild *build, void (*function) (void *arg), void *arg);
+extern void FlushWal(void);
+
 /* What became of a file that a search tried to make. */
 typedef enum ReaderBuild
 {

@@ -28,7 +28,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -57,7 +59,8 @@ enum
 	RUN_HAS_INDEX,
 	RUN_VERSION,
 	RUN_CREATED,
-	RUN_COLUMNS = RUN_CREATED
+	RUN_CONFIG,					/* from 0.3.0 on */
+	RUN_COLUMNS = RUN_CONFIG
 };
 
 /* columns of brain._run_bindings */
@@ -123,6 +126,16 @@ CountOrUnknown(Datum value, bool isnull)
 	return isnull ? COUNT_UNKNOWN : DatumGetInt64(value);
 }
 
+static void
+ReadConfig(Run *run, Jsonb *config)
+{
+	JsonbValue	buffer;
+	JsonbValue *attached = getKeyJsonValueFromContainer(&config->root, "attached", strlen("attached"), &buffer);
+
+	run->config = JsonbToCString(NULL, &config->root, 0);
+	run->attached = attached && attached->type == jbvBool && attached->val.boolean;
+}
+
 static Run *
 RunOfTuple(HeapTuple tuple, TupleDesc desc)
 {
@@ -131,8 +144,9 @@ RunOfTuple(HeapTuple tuple, TupleDesc desc)
 	bool		n[RUN_COLUMNS + 1];
 	char	   *metric;
 
-	/* attribute numbers start at 1 */
-	for (int i = 1; i <= RUN_COLUMNS; i++)
+	/* attribute numbers start at 1; older SQL than ours has fewer */
+	memset(n, true, sizeof(n));
+	for (int i = 1; i <= Min(RUN_COLUMNS, desc->natts); i++)
 		v[i] = heap_getattr(tuple, i, desc, &n[i]);
 	run->id = *DatumGetUUIDP(v[RUN_ID]);
 	run->brain_key = TextDatumGetCString(v[RUN_BRAIN_KEY]);
@@ -153,6 +167,8 @@ RunOfTuple(HeapTuple tuple, TupleDesc desc)
 	run->has_index = DatumGetBool(v[RUN_HAS_INDEX]);
 	run->version = TextDatumGetCString(v[RUN_VERSION]);
 	run->created = DatumGetTimestampTz(v[RUN_CREATED]);
+	if (!n[RUN_CONFIG])
+		ReadConfig(run, DatumGetJsonbP(v[RUN_CONFIG]));
 	return run;
 }
 
@@ -368,6 +384,9 @@ TupleOfRun(const Run *run, TupleDesc desc)
 	values[RUN_HAS_INDEX - 1] = BoolGetDatum(run->has_index);
 	SetText(values, nulls, RUN_VERSION, run->version);
 	values[RUN_CREATED - 1] = TimestampTzGetDatum(run->created);
+	nulls[RUN_CONFIG - 1] = run->config == NULL;
+	if (run->config)
+		values[RUN_CONFIG - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(run->config));
 	return heap_form_tuple(desc, values, nulls);
 }
 

@@ -9,6 +9,7 @@
 #include "access/skey.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/relcache.h"
 #include "utils/uuid.h"
 
@@ -37,6 +38,9 @@ typedef struct Run
 	bool		has_index;		/* false after cleanup() */
 	char	   *version;
 	TimestampTz created;
+	char	   *config;			/* JSON, what only its backend understands; NULL: none */
+	bool		attached;		/* to a collection that is not ours; says config */
+	const Jsonb *options;	/* of the call at hand, never stored; NULL: none */
 
 	bool		bound;			/* the rest is valid */
 	Oid			dataset;		/* also when it was just dropped */

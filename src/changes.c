@@ -18,10 +18,12 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -29,6 +31,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "testing.h"
 
 /* columns of brain.changes */
 enum
@@ -156,6 +159,14 @@ NoteTid(Changes *changes, int64 *capacity, const ItemPointerData *tid)
 	changes->tids[changes->n_rows] = *tid;
 }
 
+static bool
+IsSettled(HeapTuple tuple, TransactionId horizon)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+
+	return !TransactionIdIsNormal(xmin) || TransactionIdPrecedes(xmin, horizon);
+}
+
 /*
  * Read what the log has of a run: up to limit rows (0: all). With CHANGES_TIDS
  * the rows can be forgotten later: until then they stay where they are, since
@@ -173,12 +184,15 @@ ReadChanges(const pg_uuid_t *run_id, int64 limit, int wanted)
 								   wanted & CHANGES_TIDS ? RowExclusiveLock : AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(table);
 	HTAB	   *set = NULL;
+	TransactionId horizon = InvalidTransactionId;
 	int64		capacity = 0;
 	ScanKeyData key;
 	SysScanDesc scan = BeginChangeScan(table, run_id, &key);
 	HeapTuple	tuple;
 
 	changes->context = context;
+	if (wanted & CHANGES_SETTLED)
+		horizon = GetOldestNonRemovableTransactionId(table);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -190,6 +204,8 @@ ReadChanges(const pg_uuid_t *run_id, int64 limit, int wanted)
 			changes->truncated = true;
 			break;
 		}
+		if (TransactionIdIsValid(horizon) && !IsSettled(tuple, horizon) && !Mutated("R5"))
+			continue;
 		if (wanted & CHANGES_TIDS)
 			NoteTid(changes, &capacity, &tuple->t_self);
 		changes->n_rows++;
@@ -238,15 +254,27 @@ ForgetChanges(const Changes *changes)
 }
 
 /*
- * Delete what the log has of a run that goes away.
+ * Delete what the log has of a run that goes away. A sweep may do so at the same
+ * time: what is gone already is passed over.
  */
 void
 DeleteChanges(const pg_uuid_t *run_id)
 {
 	Changes    *changes = ReadChanges(run_id, 0, CHANGES_TIDS);
+	Relation	table = table_open(BrainRelation("changes"), RowExclusiveLock);
 
-	if (changes->n_rows > 0)
-		ForgetChanges(changes);
+	for (int64 i = 0; i < changes->n_rows; i++)
+	{
+		TM_FailureData failure;
+		TM_Result	result = heap_delete(table, &changes->tids[i], GetCurrentCommandId(true),
+										 InvalidSnapshot, true, &failure, false);
+
+		CHECK_FOR_INTERRUPTS();
+		if (result != TM_Ok && result != TM_Deleted)
+			elog(ERROR, "a row of brain.changes cannot be deleted: %d", result);
+	}
+	table_close(table, RowExclusiveLock);
+	CommandCounterIncrement();
 }
 
 /*

@@ -23,6 +23,7 @@ extern void LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *samp
 /* What is wanted of the log: */
 #define CHANGES_IDS 1			/* which samples have changed */
 #define CHANGES_TIDS 2			/* where its rows are, to forget them later */
+#define CHANGES_SETTLED 4		/* only rows that every running snapshot sees */
 
 /* What the log has of a run, as the active snapshot shows it. */
 typedef struct Changes

@@ -265,6 +265,35 @@ NameOfColumn(Relation rel, AttrNumber attno)
 }
 
 /*
+ * What the arguments say to the backend. Before 0.3.0 there were only options.
+ */
+static void
+Configure(Run *run, const Backend *backend, Dataset *dataset, bool with_data, FunctionCallInfo fcinfo)
+{
+	bool		has_names = PG_NARGS() > 11;
+	BackendArguments arguments = {
+		.options = JsonbArgument(fcinfo, 10),
+		.collection_name = has_names ? TextArgument(fcinfo, 11) : NULL,
+		.consistency_level = has_names ? TextArgument(fcinfo, 12) : NULL,
+		.server = has_names ? TextArgument(fcinfo, 13) : NULL,
+		.with_data = with_data,
+		.dataset = dataset,
+	};
+
+	if (backend->configure)
+	{
+		backend->configure(run, &arguments);
+		return;
+	}
+	backend->check_options(arguments.options);
+	if (arguments.collection_name || arguments.consistency_level || arguments.server)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the %s backend has no collections and no servers", backend->name),
+				 errhint("collection_name, consistency_level and server are for backend => 'milvus'.")));
+}
+
+/*
  * The run that the arguments describe, not counted yet, and its dataset.
  */
 static Run *
@@ -282,7 +311,6 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown metric \"%s\"", metric),
 				 errhint("Available metrics: cosine, dotproduct, euclidean.")));
-	CheckNoOptions(fcinfo, 10);
 
 	run->id_attno = ChooseKeyColumn(rel, TextArgument(fcinfo, 5));
 	run->embeddings_attno = ChooseEmbeddingsColumn(rel, TextArgument(fcinfo, 2), with_data);
@@ -318,6 +346,7 @@ DescribeRun(FunctionCallInfo fcinfo, Relation rel, char *brain_key, bool with_da
 	}
 	else
 		run->indexed = run->skipped = 0;
+	Configure(run, backend, *dataset, with_data, fcinfo);
 	return run;
 }
 
@@ -370,10 +399,50 @@ RecordRun(const Run *run, const Run *old)
 	InsertRun(run);
 }
 
+typedef struct ComputeCall
+{
+	Run		   *run;
+	Relation	rel;
+	Dataset    *dataset;
+	BaseBuild  *build;
+	const char *brain_key;
+	bool		with_data;
+	bool		skip_failures;
+	bool		overwrite;
+	Run		   *old;			/* that the run takes the place of */
+} ComputeCall;
+
+/*
+ * Count, index and record the run.
+ */
+static void
+MakeRun(void *arg)
+{
+	ComputeCall *call = arg;
+	Run		   *run = call->run;
+	Relation	rel = call->rel;
+	BaseBuild  *build = call->build;
+
+	if (call->with_data)
+		CountRun(run, rel, call->dataset, call->skip_failures, build);
+	LockRunsOfSchema(RelationGetNamespace(rel), ShareLock);
+	TrackForBuild(build, rel, ExclusiveLock);
+	LockRuns(RelationGetRelid(rel), ExclusiveLock);
+	run->dataset_schema = get_namespace_name(RelationGetNamespace(rel));
+	call->old = FindRunToChange(rel, call->brain_key, true);
+	if (call->old && !call->overwrite)
+		RaiseDuplicateRun(rel, call->brain_key);
+	if (build->writer && build->writer->methods->config)
+		run->config = build->writer->methods->config(build->writer);
+	RecordRun(run, call->old);
+	(void) RecordBuild(build, rel, call->dataset);
+}
+
 /*
  * SQL: brain.compute_similarity(samples regclass, brain_key text, embeddings
  * text, backend text, metric text, id_field text, filter text, with_data
- * boolean, skip_failures boolean, overwrite boolean, options jsonb) returns
+ * boolean, skip_failures boolean, overwrite boolean, options jsonb,
+ * collection_name text, consistency_level text, server text) returns
  * brain.similarity_index.
  *
  * Errors: 42710 the key is taken; 42602 it is no identifier; 42501 not the
@@ -394,6 +463,7 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 	Run		   *run;
 	Run		   *old;
 	BaseBuild  *build;
+	ComputeCall call;
 
 	INSTR_TIME_SET_CURRENT(start);
 	RequireArgument(fcinfo, 0, "samples");
@@ -409,17 +479,9 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 		RaiseDuplicateRun(rel, brain_key);
 	run = DescribeRun(fcinfo, rel, brain_key, with_data, &dataset);
 	build = BeginBuild(run, rel, with_data || run->embeddings_field == NULL);
-	if (with_data)
-		CountRun(run, rel, dataset, BoolArgument(fcinfo, 8, false), build);
-	LockRunsOfSchema(RelationGetNamespace(rel), ShareLock);
-	TrackForBuild(build, rel, ExclusiveLock);
-	LockRuns(RelationGetRelid(rel), ExclusiveLock);
-	run->dataset_schema = get_namespace_name(RelationGetNamespace(rel));
-	old = FindRunToChange(rel, brain_key, true);
-	if (old && !overwrite)
-		RaiseDuplicateRun(rel, brain_key);
-	RecordRun(run, old);
-	(void) RecordBuild(build, rel, dataset);
+	call = (ComputeCall) {run, rel, dataset, build, brain_key, with_data, BoolArgument(fcinfo, 8, false), overwrite, NULL};
+	TryBuild(build, MakeRun, &call);
+	old = call.old;
 	EndProgress();
 	relation_close(rel, NoLock);
 	if (HasBases())
@@ -450,6 +512,13 @@ brain_load_brain_results(PG_FUNCTION_ARGS)
 	RequireArgument(fcinfo, 1, "brain_key");
 	rel = OpenSamples(PG_GETARG_OID(0));
 	run = FindRun(rel, TextArgument(fcinfo, 1), false);
+	if (run->attached && run->embeddings_field == NULL)
+	{
+		/* its vectors are not ours to go through */
+		(void) UseRun(run, rel);
+		relation_close(rel, NoLock);
+		PG_RETURN_DATUM(CensusResult(fcinfo, run, start));
+	}
 	TakeCensus(&census, run, UseRun(run, rel));
 	relation_close(rel, NoLock);
 	run->dimensions = census.reader.dimensions;

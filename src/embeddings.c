@@ -139,6 +139,7 @@ brain_get_all_embeddings(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	rel = OpenSamples(PG_GETARG_OID(0));
 	run = FindRun(rel, TextArgument(fcinfo, 1), false);
+	RequireVectors(run);
 	OpenIndexReader(&all.reader, run, UseRun(run, rel));
 	query.targets = all.reader.targets;
 	ReadSamples(all.reader.dataset, &query);

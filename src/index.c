@@ -14,9 +14,25 @@
 
 #include "arguments.h"
 #include "index.h"
+#include "milvus/attach.h"
 
 /* How many ids an error lists. */
 #define MAX_LISTED_IDS 20
+
+/*
+ * Error 0A000 for a run whose vectors PostgreSQL does not have, from a function
+ * that needs all of them, or changes them.
+ */
+void
+RequireVectors(const Run *run)
+{
+	if (run->attached && run->embeddings_field == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the vectors of brain run \"%s\" are in a collection of a Milvus server only",
+						run->brain_key),
+				 errhint("brain.get_embeddings() reads those of given ids.")));
+}
 
 /*
  * Begin to read a run's embeddings. The reader's vector and what ReadEntry
@@ -36,6 +52,8 @@ OpenIndexReader(IndexReader *reader, const Run *run, Dataset *dataset)
 		reader->embedding = psprintf("%s.%s", dataset->name_in_query, dataset->embeddings_column);
 		reader->targets = psprintf("%s, %s", reader->targets, reader->embedding);
 	}
+	else if (run->attached)
+		reader->attached = OpenAttachedVectors(run);
 	else
 		reader->stored = OpenEmbeddings(run);
 }
@@ -57,7 +75,13 @@ ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column)
 {
 	reader->id = slot_getattr(slot, column, &reader->id_is_null);
 	reader->failure = VECTOR_OK;
-	if (reader->stored)
+	if (reader->attached)
+	{
+		if (reader->id_is_null ||
+			!FindAttachedVector(reader->attached, SampleId(&reader->dataset->key, reader->id), &reader->vector))
+			return ENTRY_MISSING;
+	}
+	else if (reader->stored)
 	{
 		if (reader->id_is_null ||
 			!FetchEmbedding(reader->stored, SampleId(&reader->dataset->key, reader->id), &reader->vector))
@@ -239,6 +263,33 @@ ReadSamplesAmong(Dataset *dataset, const char *target, int n, Datum *ids, const 
 	ReadSamples(dataset, &query);
 }
 
+/*
+ * Where a collection has the vectors: fetch those of ids that are going to be
+ * read.
+ */
+static void
+FetchAttached(IndexReader *reader, int n, Datum *ids)
+{
+	char	  **texts;
+	HTAB	   *seen;
+	int			n_texts = 0;
+
+	if (reader->attached == NULL)
+		return;
+	texts = palloc(sizeof(char *) * Max(n, 1));
+	seen = CreateIdSet(NULL, 0);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *id = SampleId(&reader->dataset->key, ids[i]);
+
+		if (HasId(seen, id))
+			continue;
+		AddId(seen, id);
+		texts[n_texts++] = id;
+	}
+	FetchAttachedVectors(reader->attached, texts, n_texts);
+}
+
 typedef struct EntryReading
 {
 	IndexReader *reader;
@@ -263,6 +314,7 @@ ReadEntriesAmong(IndexReader *reader, int n, Datum *ids, const char *filter, Ent
 {
 	EntryReading reading = {reader, read, arg};
 
+	FetchAttached(reader, n, ids);
 	ReadSamplesAmong(reader->dataset, reader->targets, n, ids, filter, ReadEntryAmong, &reading);
 }
 
@@ -341,6 +393,7 @@ ReadEntriesOfIds(IndexReader *reader, const SimilarityQuery *query, const char *
 {
 	IdReading	reading = {reader, palloc0(sizeof(bool) * Max(query->n, 1)), callback, arg};
 
+	FetchAttached(reader, query->n, query->ids);
 	ReadSamplesOfIds(reader->dataset, reader->embedding, lock, query->n, query->ids,
 					 ReadEntryOfId, &reading);
 	pfree(reading.seen);

@@ -26,7 +26,8 @@ typedef struct IndexReader
 {
 	const Run  *run;
 	Dataset    *dataset;
-	EmbeddingReader *stored;	/* NULL when there is a column */
+	EmbeddingReader *stored;	/* NULL when there is a column, or a collection has them */
+	struct AttachedVectors *attached;	/* NULL: PostgreSQL has the vectors */
 	int			dimensions;		/* that embeddings must have; 0: any */
 	char	   *targets;		/* what a SampleQuery must select for ReadEntry */
 	char	   *embedding;		/* of these, the embedding; NULL when it is stored */
@@ -52,6 +53,7 @@ typedef struct Told
 /* Called with the position of an id in the query, counted from 0. */
 typedef void (*EntryCallback) (IndexReader *reader, int position, EntryState state, void *arg);
 
+extern void RequireVectors(const Run *run);
 extern void OpenIndexReader(IndexReader *reader, const Run *run, Dataset *dataset);
 extern void CloseIndexReader(IndexReader *reader);
 extern EntryState ReadEntry(IndexReader *reader, TupleTableSlot *slot, int column);

@@ -142,6 +142,7 @@ BeginIndexChange(IndexChange *change, FunctionCallInfo fcinfo, const char *funct
 	change->context = CurrentMemoryContext;
 	change->rel = OpenSamples(PG_GETARG_OID(0));
 	change->run = FindRun(change->rel, TextArgument(fcinfo, 1), false);
+	RequireVectors(change->run);
 	settled = IsSettled(change->run);
 	LockRuns(RelationGetRelid(change->rel), settled ? ShareLock : ExclusiveLock);
 	change->run = FindRunToChange(change->rel, TextArgument(fcinfo, 1), false);

@@ -13,6 +13,9 @@
 
 #include "exact/blas.h"
 #include "exact/matrix.h"
+#include "milvus/connection.h"
+#include "milvus/fiftyone.h"
+#include "milvus/milvus.h"
 #include "milvus_brain.h"
 #include "search.h"
 #include "testing.h"
@@ -35,15 +38,22 @@ PG_FUNCTION_INFO_V1(brain_version);
 PG_FUNCTION_INFO_V1(brain_capabilities);
 PG_FUNCTION_INFO_V1(brain_metric_name);
 
-/* "sklearn" is FiftyOne's name of its exact backend */
+/* "sklearn" is FiftyOne's name of its exact backend; "auto" means what FiftyOne would take, else exact */
 static const struct config_enum_entry backend_options[] = {
+	{"auto", BACKEND_AUTO, false},
 	{"exact", BACKEND_EXACT, false},
 	{"sklearn", BACKEND_EXACT, true},
 	{"milvus", BACKEND_MILVUS, false},
 	{NULL, 0, false}
 };
 
-int			default_similarity_backend = BACKEND_EXACT;
+static const struct config_enum_entry failure_options[] = {
+	{"exact", ON_FAILURE_EXACT, false},
+	{"error", ON_FAILURE_ERROR, false},
+	{NULL, 0, false}
+};
+
+int			default_similarity_backend = BACKEND_AUTO;
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -52,9 +62,9 @@ _PG_init(void)
 {
 	DefineCustomEnumVariable("brain.default_similarity_backend",
 							 gettext_noop("Sets the backend of compute_similarity() calls that name none."),
-							 NULL,
+							 gettext_noop("\"auto\" is the one that FiftyOne's environment or brain_config.json names, else exact."),
 							 &default_similarity_backend,
-							 BACKEND_EXACT,
+							 BACKEND_AUTO,
 							 backend_options,
 							 PGC_USERSET,
 							 0,
@@ -85,6 +95,16 @@ _PG_init(void)
 							1, 1, 64,
 							PGC_USERSET, 0,
 							NULL, NULL, NULL);
+	DefineCustomEnumVariable("brain.on_backend_failure",
+							 gettext_noop("Sets what a search does when its Milvus server cannot answer."),
+							 gettext_noop("\"exact\" answers from the table, \"error\" raises an error."),
+							 &on_backend_failure,
+							 ON_FAILURE_EXACT,
+							 failure_options,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+	DefineMilvusSettings();
 #if defined(BRAIN_MUTATE) || defined(BRAIN_FAULTS)
 	DefineTestingSettings();
 #endif
@@ -92,33 +112,47 @@ _PG_init(void)
 }
 
 /*
- * The backend that a name means. NULL: the default one. Errors: 22023 for an
- * unknown name, 0A000 for milvus.
+ * What a name means, which origin has given, NULL: the caller. Error 22023 for an
+ * unknown one.
+ */
+static int
+BackendOfName(const char *name, const char *origin)
+{
+	const struct config_enum_entry *option = backend_options;
+
+	while (option->name && (option->val == BACKEND_AUTO || pg_strcasecmp(option->name, name) != 0))
+		option++;
+	if (option->name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown similarity backend \"%s\"", name),
+				 origin ? errdetail("It is set by %s.", origin) : 0,
+				 errhint("Available backends: exact, milvus.")));
+	return option->val;
+}
+
+static int
+DefaultBackend(void)
+{
+	char	   *origin;
+	char	   *name;
+
+	if (default_similarity_backend != BACKEND_AUTO)
+		return default_similarity_backend;
+	name = FiftyOneBackend(&origin);
+	return name ? BackendOfName(name, origin) : BACKEND_EXACT;
+}
+
+/*
+ * The backend that a name means. NULL: the default one. Error 22023 for an unknown
+ * name.
  */
 const Backend *
 FindBackend(const char *name)
 {
-	int			kind = default_similarity_backend;
+	int			kind = name ? BackendOfName(name, NULL) : DefaultBackend();
 
-	if (name)
-	{
-		const struct config_enum_entry *option = backend_options;
-
-		while (option->name && pg_strcasecmp(option->name, name) != 0)
-			option++;
-		if (option->name == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown similarity backend \"%s\"", name),
-					 errhint("Available backends: exact.")));
-		kind = option->val;
-	}
-	if (kind == BACKEND_MILVUS)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the milvus backend is not there yet in milvus_brain %s", BRAIN_VERSION),
-				 errhint("Use backend => 'exact', or SET brain.default_similarity_backend = 'exact'.")));
-	return &exact_backend;
+	return kind == BACKEND_MILVUS ? &milvus_backend : &exact_backend;
 }
 
 /*
@@ -163,22 +197,27 @@ brain_capabilities(PG_FUNCTION_ARGS)
 {
 	static const char *const aggregations[] = {"mean", "post-mean", "post-min", "post-max"};
 	static const char *const metrics[] = {"cosine", "dotproduct", "euclidean"};
-	const Backend *backend = &exact_backend;
+	static const Backend *const backends[] = {&exact_backend, &milvus_backend};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[9];
-	bool		nulls[9] = {false};
 
 	InitMaterializedSRF(fcinfo, 0);
-	values[0] = CStringGetTextDatum(backend->name);
-	values[1] = Int32GetDatum(backend->max_k);
-	nulls[1] = backend->max_k == 0;
-	values[2] = BoolGetDatum(backend->reverse);
-	values[3] = TextArray(aggregations, backend->post_aggregations ? lengthof(aggregations) : 1);
-	values[4] = BoolGetDatum(true);
-	values[5] = BoolGetDatum(true);
-	values[6] = TextArray(metrics, lengthof(metrics));
-	values[7] = CStringGetTextDatum(MetricName(backend->default_metric));
-	values[8] = Int32GetDatum(MAX_DIMENSIONS);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	for (size_t i = 0; i < lengthof(backends); i++)
+	{
+		const Backend *backend = backends[i];
+		Datum		values[9];
+		bool		nulls[9] = {false};
+
+		values[0] = CStringGetTextDatum(backend->name);
+		values[1] = Int32GetDatum(backend->max_k);
+		nulls[1] = backend->max_k == 0;
+		values[2] = BoolGetDatum(backend->reverse);
+		values[3] = TextArray(aggregations, backend->post_aggregations ? lengthof(aggregations) : 1);
+		values[4] = BoolGetDatum(true);
+		values[5] = BoolGetDatum(true);
+		values[6] = TextArray(metrics, lengthof(metrics));
+		values[7] = CStringGetTextDatum(MetricName(backend->default_metric));
+		values[8] = Int32GetDatum(MAX_DIMENSIONS);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	return (Datum) 0;
 }

@@ -7,10 +7,11 @@
 
 #include "backend.h"
 
-#define BRAIN_VERSION "0.2.0"
+#define BRAIN_VERSION "0.3.0"
 
 enum
 {
+	BACKEND_AUTO,				/* of the setting only: FiftyOne's default, else exact */
 	BACKEND_EXACT,
 	BACKEND_MILVUS
 };

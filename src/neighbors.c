@@ -168,13 +168,14 @@ brain_neighbors(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_distance must be a number")));
-	CheckNoOptions(fcinfo, 5);
+	CheckNoOptions(JsonbArgument(fcinfo, 5));
 	InitMaterializedSRF(fcinfo, 0);
 	search->flinfo = fcinfo->flinfo;
 	search->arguments.filter = TextArgument(fcinfo, 4);
 	search->rel = OpenSamples(PG_GETARG_OID(0));
 	search->run = FindRun(search->rel, TextArgument(fcinfo, 1), false);
 	search->dataset = UseRun(search->run, search->rel);
+	RequireVectors(search->run);
 
 	neighbors.base = FindWholeBase(search);
 	if (neighbors.base == NULL || !WithMapping(neighbors.base, FindAllNeighbors, &neighbors))

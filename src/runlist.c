@@ -20,15 +20,20 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 
+#include "bases.h"
 #include "filter.h"
 #include "runs.h"
 
 PG_FUNCTION_INFO_V1(brain_visible_runs);
+PG_FUNCTION_INFO_V1(brain_run_config);
 
 static bool
 MayReadColumn(Oid relid, AttrNumber attno)
@@ -260,4 +265,32 @@ brain_visible_runs(PG_FUNCTION_ARGS)
 			ShowRunIfVisible(rsinfo, run, relid);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * SQL: brain._run_config(samples regclass, brain_key text) returns jsonb: with the
+ * name of the collection that is searched now.
+ */
+Datum
+brain_run_config(PG_FUNCTION_ARGS)
+{
+	Relation	rel = OpenSamples(PG_GETARG_OID(0));
+	Run		   *run = FindRun(rel, text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
+	bool		visible = run && run->config && MaySearchRun(run, rel);
+	BaseRow    *row = visible ? ReadBaseRow(&run->id) : NULL;
+	Datum		config;
+	StringInfoData now;
+
+	relation_close(rel, NoLock);
+	if (!visible)
+		PG_RETURN_NULL();
+	config = DirectFunctionCall1(jsonb_in, CStringGetDatum(run->config));
+	if (row == NULL || row->collection == NULL)
+		PG_RETURN_DATUM(config);
+	initStringInfo(&now);
+	appendStringInfoString(&now, "{\"collection_name\": ");
+	escape_json(&now, row->collection);
+	appendStringInfoChar(&now, '}');
+	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, config,
+										DirectFunctionCall1(jsonb_in, CStringGetDatum(now.data))));
 }

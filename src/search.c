@@ -32,6 +32,7 @@
 #include "search.h"
 
 PG_FUNCTION_INFO_V1(brain_sort_by_similarity);
+PG_FUNCTION_INFO_V1(brain_explain_similarity);
 PG_FUNCTION_INFO_V1(brain_similar_samples);
 
 /* How many rows similar_samples() fetches at once; see RowsPerFetch(). */
@@ -79,7 +80,7 @@ ReadArguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_distance must be a number")));
-	CheckNoOptions(fcinfo, 8);
+	arguments.options = JsonbArgument(fcinfo, 8);
 	return arguments;
 }
 
@@ -471,6 +472,19 @@ CheckDuplicates(Search *search)
 }
 
 /*
+ * What the collection cannot answer, nobody can.
+ */
+static void
+RaiseOnlyInCollection(const Search *search)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("brain run \"%s\" of \"%s\" cannot answer this search: %s", search->run->brain_key,
+					search->dataset->name, LastReason()),
+			 errdetail("Its vectors are in a collection of a Milvus server, and not in PostgreSQL.")));
+}
+
+/*
  * Search: afterwards search->nearest is in order. The dataset stays open.
  */
 static void
@@ -480,6 +494,9 @@ RunSearch(Search *search, Oid relid, Oid type, Datum value)
 	SampleQuery scan = {.read = ScoreSample, .arg = search};
 
 	BeginSearch(search, relid, type, value, &query);
+	search->backend = FindBackend(search->run->backend);
+	search->backend->check_options(search->arguments.options);
+	search->run->options = search->arguments.options;
 	OpenIndexReader(&search->reader, search->run, search->dataset);
 	FindSearchBase(search);
 	PrepareQuery(search, &query);
@@ -487,7 +504,11 @@ RunSearch(Search *search, Oid relid, Oid type, Datum value)
 	scan.targets = search->reader.targets;
 	scan.filter = search->arguments.filter;
 	if (!SearchBase(search))
+	{
+		if (search->reader.attached)
+			RaiseOnlyInCollection(search);
 		ReadSamples(search->dataset, &scan);
+	}
 	CloseIndexReader(&search->reader);
 	SortNearest(&search->nearest);
 	CheckDuplicates(search);
@@ -536,6 +557,29 @@ brain_sort_by_similarity(PG_FUNCTION_ARGS)
 	}
 	relation_close(search.rel, NoLock);
 	return (Datum) 0;
+}
+
+/*
+ * SQL: brain.explain_similarity(as sort_by_similarity()) returns record (plan text,
+ * why text, request text, candidates bigint, refills integer): searches, and says
+ * how. Errors as there.
+ */
+Datum
+brain_explain_similarity(PG_FUNCTION_ARGS)
+{
+	Search		search = {.flinfo = fcinfo->flinfo};
+	TupleDesc	desc;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	RequireArgument(fcinfo, 0, "samples");
+	search.arguments = ReadArguments(fcinfo);
+	RunSearch(&search, PG_GETARG_OID(0), get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1));
+	relation_close(search.rel, NoLock);
+	ExplainLastSearch(values, nulls);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 typedef struct RowFetch

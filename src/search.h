@@ -10,6 +10,7 @@
 #include "exact/matrix.h"
 #include "exact/scan.h"
 #include "index.h"
+#include "tracking.h"
 
 /* The arguments of a search, after samples and query. */
 typedef struct SearchArguments
@@ -20,6 +21,7 @@ typedef struct SearchArguments
 	char	   *brain_key;		/* NULL: choose */
 	char	   *filter;			/* NULL: none */
 	double		max_distance;	/* infinity: no limit */
+	const Jsonb *options;		/* for the backend; NULL: none */
 } SearchArguments;
 
 typedef struct Search
@@ -35,6 +37,7 @@ typedef struct Search
 	ScanQuery	query;
 	char	   *query_id;		/* canonical, when it was one id */
 
+	const Backend *backend;
 	struct BaseSearch *from_base;	/* what the base is asked */
 
 	Nearest		nearest;
@@ -48,8 +51,11 @@ extern bool IsQuerySample(const Search *search, const char *id, double distance)
 extern void FindSearchBase(Search *search);
 extern bool VectorsFromBase(Search *search, const SimilarityQuery *given);
 extern bool SearchBase(Search *search);
+extern const char *LastReason(void);
+extern void ExplainLastSearch(Datum *values, bool *nulls);
 extern Base *FindWholeBase(Search *search);
 extern int64 ChangesLimit(const BaseRow *row);
+extern bool IsFrozen(const Run *run, Relation rel, const Tracking *tracking);
 extern bool use_matrix;			/* setting brain.use_matrix */
 extern bool screening;			/* setting brain.screening */
 

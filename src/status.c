@@ -20,6 +20,8 @@
 #include "bases.h"
 #include "changes.h"
 #include "exact/matrix.h"
+#include "milvus/milvus.h"
+#include "milvus_brain.h"
 #include "search.h"
 #include "tracking.h"
 
@@ -46,7 +48,7 @@ enum
 /*
  * Why searches do not use the base; NULL when they do.
  */
-static char *
+static const char *
 WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 {
 	const Tracking *tracking = LookAtTracking(run, rel);
@@ -62,13 +64,17 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 		return problem->message;
 	if (row && row->reason)
 		return row->reason;
-	if (tracking->problem)
+	if (tracking->problem && !IsFrozen(run, rel, tracking))
 		return pstrdup(tracking->problem->message);
 	changes = ReadChanges(&run->id, ChangesLimit(row), 0);
 	if (changes->everything)
 		return _("the dataset was altered or truncated since the last sync");
 	if (changes->truncated)
 		return _("its change log is long");
+	if (FindBackend(run->backend)->searches_untracked)
+		return WhyNoCollection(row) ? WhyNoCollection(row) :
+			row->fingerprint != tracking->fingerprint && tracking->problem == NULL ?
+			_("the dataset was altered since its collection was filled") : NULL;
 	base = row ? OpenBase(&run->id, row->files, row->n_files, false) : NULL;
 	if (base == NULL || base->fingerprint != tracking->fingerprint)
 	{
@@ -92,7 +98,7 @@ PutStatus(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
 	TimestampTz oldest;
 	int64		n_changes = CountChanges(&run->id, &oldest);
 	bool		tracked = LookAtTracking(run, rel)->problem == NULL;
-	char	   *reason = WhyNotInUse(run, rel, row);
+	const char *reason = WhyNotInUse(run, rel, row);
 
 	values[STATUS_SAMPLES] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[STATUS_BRAIN_KEY] = CStringGetTextDatum(run->brain_key);
@@ -112,9 +118,11 @@ PutStatus(ReturnSetInfo *rsinfo, const Run *run, Relation rel)
 		values[STATUS_ROWS] = Int64GetDatum(row->rows);
 		values[STATUS_SEGMENTS] = Int32GetDatum(Max(row->n_files - 1, 0));
 		values[STATUS_SIZE] = Int64GetDatum(row->size);
+		/* of a collection the server knows it */
+		nulls[STATUS_SIZE] = row->collection != NULL;
 		/* counts tell of rows that row security may hide */
-		nulls[STATUS_ROWS] = nulls[STATUS_SIZE] =
-			check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED;
+		if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
+			nulls[STATUS_ROWS] = nulls[STATUS_SIZE] = true;
 	}
 	values[STATUS_IN_USE] = BoolGetDatum(reason == NULL);
 	nulls[STATUS_REASON] = reason == NULL;

@@ -17,11 +17,14 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "bases.h"
 #include "changes.h"
+#include "collectionsweep.h"
 #include "exact/matrix.h"
+#include "pendingwrite.h"
 #include "runs.h"
 #include "sweep.h"
 #include "tracking.h"
@@ -30,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(brain_sweep);
 
-static void
+void
 PutRemoved(ReturnSetInfo *rsinfo, const char *kind, const char *name)
 {
 	Datum		values[2];
@@ -169,7 +172,13 @@ brain_sweep(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	BeginWrite("sweep()");
 	LockSweep();
+	/* before tables are locked: who uses them must not wait for a server */
+	if (HasCollections())
+		SweepCollections(rsinfo);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
 	SweepFiles(rsinfo);
+	SweepPendingWrites();
 	SweepTriggers(rsinfo);
 	SweepChanges(rsinfo);
 	EndWrite();

@@ -7,6 +7,7 @@
 
 #include "nodes/execnodes.h"
 
+extern void PutRemoved(ReturnSetInfo *rsinfo, const char *kind, const char *name);
 extern void SweepFiles(ReturnSetInfo *rsinfo);
 extern void SweepTriggers(ReturnSetInfo *rsinfo);
 

@@ -27,6 +27,10 @@
 #include "arguments.h"
 #include "build.h"
 #include "changes.h"
+#include "collectionsync.h"
+#include "exact/matrix.h"
+#include "milvus/milvus.h"
+#include "milvus_brain.h"
 #include "sweep.h"
 #include "testing.h"
 #include "try.h"
@@ -47,7 +51,7 @@ typedef struct SyncOutcome
 	const char *action;
 	int64		changes;
 	int64		rows;
-	char	   *reason;
+	const char *reason;
 } SyncOutcome;
 
 /* ---------- a segment ---------- */
@@ -234,6 +238,51 @@ SyncBySegment(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old
 	return true;
 }
 
+typedef struct SyncBuild
+{
+	const Run  *run;
+	Relation	rel;
+	Dataset    *dataset;
+	BaseBuild  *build;
+	bool		old_is_good;
+	SyncOutcome *outcome;
+} SyncBuild;
+
+static void
+MakeBase(void *arg)
+{
+	SyncBuild  *call = arg;
+	const Run  *run = call->run;
+	BaseBuild  *build = call->build;
+	SyncOutcome *outcome = call->outcome;
+	/* under the snapshot that the dataset is read under */
+	Changes    *changes = ReadChanges(&run->id, 0, CHANGES_TIDS);
+	BaseRow    *row;
+
+	if (build->writer && build->reason == NULL)
+		ReadForBuild(build, call->rel, call->dataset);
+	TrackForBuild(build, call->rel, RowShareLock);
+	if (build->reason && call->old_is_good)
+	{
+		ereport(LOG,
+				(errmsg("brain run \"%s\" of \"%s\" keeps its matrix: a new one was not made: %s",
+						run->brain_key, call->dataset->name, build->reason)));
+		outcome->action = "skipped";
+		outcome->reason = build->reason;
+		EndBuild(build);
+		return;
+	}
+	LockRunForSync(run, call->rel);
+	(void) FaultPoint("before_base_row");
+	row = RecordBuild(build, call->rel, call->dataset);
+	(void) FaultPoint("after_base_row");
+	ForgetSynced(run, changes);
+	outcome->action = row->reason ? "skipped" : "build";
+	outcome->reason = row->reason;
+	outcome->changes = changes->n_rows;
+	outcome->rows = row->rows;
+}
+
 /*
  * Make a whole new base. If that cannot be, an old one that is still good stays,
  * with its log.
@@ -242,39 +291,93 @@ static void
 SyncByBuild(const Run *run, Relation rel, Dataset *dataset, bool old_is_good, SyncOutcome *outcome)
 {
 	BaseBuild  *build = BeginBuild(run, rel, true);
-	Changes    *changes;
-	BaseRow    *row;
+	SyncBuild	call = {run, rel, dataset, build, old_is_good, outcome};
 
-	if (build->seen == NULL)
+	if (build->seen)
 	{
-		outcome->action = "skipped";
-		outcome->reason = build->reason;
+		TryBuild(build, MakeBase, &call);
 		return;
 	}
-	/* under the snapshot that the dataset is read under */
-	changes = ReadChanges(&run->id, 0, CHANGES_TIDS);
-	if (build->writer && build->reason == NULL)
-		ReadForBuild(build, rel, dataset);
-	TrackForBuild(build, rel, RowShareLock);
-	if (build->reason && old_is_good)
-	{
-		ereport(LOG,
-				(errmsg("brain run \"%s\" of \"%s\" keeps its matrix: a new one was not made: %s",
-						run->brain_key, dataset->name, build->reason)));
-		outcome->action = "skipped";
-		outcome->reason = build->reason;
-		EndBuild(build);
-		return;
-	}
+	outcome->action = "skipped";
+	outcome->reason = build->reason;
+}
+
+/*
+ * Samples that the server cannot have are found in the dataset, by the log. In the
+ * transaction that has taken its rows out: nobody sees neither.
+ */
+static void
+KeepLogged(const Run *run, const List *refused, SyncOutcome *outcome)
+{
+	ListCell   *lc;
+
+	foreach(lc, refused)
+		LogChange(&run->id, CHANGE_ROW, lfirst(lc));
+	if (refused)
+		outcome->reason = psprintf(_("Milvus cannot have the sample id \"%s\", nor any other that stays in the log"),
+								   (char *) linitial(refused));
+}
+
+/*
+ * Take a log into a collection, where that is not to be filled anew. Whatever else
+ * there is in the log waits: see collectionsync.c.
+ */
+static bool
+SyncByWrites(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old, SyncOutcome *outcome)
+{
+	Changes    *changes = ReadChanges(&run->id, 0, CHANGES_IDS | CHANGES_TIDS | CHANGES_SETTLED);
+	BaseRow		row;
+	List	   *refused;
+
+	if (changes->everything || changes->n_ids > Max(MIN_CHANGED_ROWS, old->rows / 2))
+		return false;
+	outcome->action = "none";
+	outcome->rows = old->rows;
+	if (changes->n_rows == 0)
+		return true;
+	/* what is sent must not be lost with a crash of ours */
+	FlushWal();
+	refused = SyncCollection(run, rel, dataset, old, changes, &row);
 	LockRunForSync(run, rel);
 	(void) FaultPoint("before_base_row");
-	row = RecordBuild(build, rel, dataset);
+	WriteBaseRow(&row);
 	(void) FaultPoint("after_base_row");
 	ForgetSynced(run, changes);
-	outcome->action = row->reason ? "skipped" : "build";
-	outcome->reason = row->reason;
+	KeepLogged(run, refused, outcome);
+	outcome->action = "upsert";
 	outcome->changes = changes->n_rows;
-	outcome->rows = row->rows;
+	outcome->rows = row.rows;
+	return true;
+}
+
+/*
+ * Is the collection that of the dataset as it is tracked? What was changed before
+ * the fingerprint was taken a second time is in the log.
+ */
+static bool
+IsGoodCollection(const Run *run, Relation rel, const BaseRow *row, uint64 fingerprint)
+{
+	const Tracking *tracking = LookAtTracking(run, rel);
+
+	return row && row->collection && tracking->problem == NULL &&
+		row->fingerprint == fingerprint && tracking->fingerprint == fingerprint;
+}
+
+static void
+SyncRunOfCollection(const Run *run, Relation rel, Dataset *dataset, uint64 fingerprint, SyncOutcome *outcome)
+{
+	BaseRow    *row = ReadBaseRow(&run->id);
+	const char *reason = row && row->collection ? WhyNoCollection(row) : NULL;
+	bool		is_good;
+
+	if (reason)
+	{
+		outcome->reason = reason;
+		return;
+	}
+	is_good = IsGoodCollection(run, rel, row, fingerprint);
+	if (!is_good || !SyncByWrites(run, rel, dataset, row, outcome))
+		SyncByBuild(run, rel, dataset, is_good, outcome);
 }
 
 /*
@@ -305,6 +408,11 @@ SyncRun(const Run *run, Relation rel, SyncOutcome *outcome)
 	fingerprint = tracking->fingerprint;
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetLatestSnapshot());
+	if (FindBackend(run->backend)->searches_untracked)
+	{
+		SyncRunOfCollection(run, rel, dataset, fingerprint, outcome);
+		return;
+	}
 	row = ReadBaseRow(&run->id);
 	changes = ReadChanges(&run->id, 0, CHANGES_IDS | CHANGES_TIDS);
 	(void) FaultPoint("after_log_read");

@@ -8,9 +8,13 @@
 
 #include <signal.h>
 
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "arguments.h"
+#include "milvus/connection.h"
 #include "testing.h"
 
 static char *mutate = NULL;
@@ -82,6 +86,32 @@ FaultPoint(const char *step)
 	else if (strcmp(action, "sleep") == 0)
 		pg_usleep(2000000L);
 	return strcmp(action, "enospc") == 0;
+}
+
+PG_FUNCTION_INFO_V1(brain_test_connection);
+
+/*
+ * SQL: brain_test_connection(server text, options jsonb) returns text. Uses the
+ * session's connection once; how many are open, how many were opened.
+ */
+Datum
+brain_test_connection(PG_FUNCTION_ARGS)
+{
+	int			n;
+	MilvusPair *options = ConnectionOptions(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), true, &n);
+	MilvusSettings *settings = FindMilvusSettings(TextArgument(fcinfo, 0), n, options);
+	MilvusConnection *connection;
+	MilvusServer server;
+	GrpcFailure *failure = MilvusGetConnection(settings, &connection);
+	int			open;
+	int64		opened;
+
+	if (failure == NULL)
+		failure = MilvusConnect(connection->grpc, &server);
+	if (failure)
+		GrpcRaise(failure);
+	CountMilvusConnections(&open, &opened);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d of %lld", open, (long long) opened)));
 }
 #endif
 

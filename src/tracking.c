@@ -182,7 +182,9 @@ CheckVirtualColumns(const Run *run, Relation rel)
 Problem *
 CheckTrackable(const Run *run, Relation rel)
 {
-	Problem    *problem = CheckTrackableTable(RelationGetRelid(rel));
+	Problem    *problem = run->attached ?
+		MakeProblem(ERRCODE_FEATURE_NOT_SUPPORTED, _("its collection is not its own"), NULL) :
+		CheckTrackableTable(RelationGetRelid(rel));
 	ListCell   *lc;
 
 	if (problem == NULL)

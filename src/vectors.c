@@ -127,6 +127,17 @@ ReserveElements(VectorBuffer *buffer, int n)
 }
 
 /*
+ * Take dim values that are float32 already.
+ */
+void
+TakeVector(VectorBuffer *buffer, const float *values, int dim)
+{
+	ReserveElements(buffer, dim);
+	memcpy(buffer->values, values, sizeof(float) * dim);
+	buffer->dim = dim;
+}
+
+/*
  * IEEE half to float32; exact.
  */
 static float

@@ -61,6 +61,7 @@ extern bool VectorFormatIsInteger(VectorFormat format);
 extern bool VectorFormatIsArray(VectorFormat format);
 
 extern void InitVectorBuffer(VectorBuffer *buffer);
+extern void TakeVector(VectorBuffer *buffer, const float *values, int dim);
 extern VectorFailure ReadVector(VectorFormat format, Datum value, VectorBuffer *buffer);
 extern VectorFailure ReadVectors(VectorFormat format, Datum value, VectorBuffer *buffer, int *count);
 extern bool ParseVectorsText(const char *text, VectorBuffer *buffer, int *count, VectorFailure *failure);

@@ -144,9 +144,15 @@ END $$;
 """
 
 
+# Of the backend, for every run: none, or those of Milvus.  Its FLAT index finds
+# the nearest, whatever there is.
+BACKEND = []
+MILVUS = ["backend => 'milvus'", "server => 'milvus'", """options => '{"index_type": "FLAT"}'"""]
+
+
 def compute(dataset, run):
     """The call that makes a run, or makes it anew."""
-    arguments = [f"'{dataset.name}'", f"'{run.key}'", f"metric => '{run.metric}'", "overwrite => true"]
+    arguments = [f"'{dataset.name}'", f"'{run.key}'", f"metric => '{run.metric}'", "overwrite => true"] + BACKEND
     if run.stored:
         arguments.append("with_data => false")
     else:

@@ -15,6 +15,7 @@ class Journal:
         self.syncs = Counter()     # by action
         self.errors = Counter()    # (SQLSTATE, operation)
         self.disturbances = Counter()
+        self.ties = Counter()      # by metric
 
     def count(self, what, key, n=1):
         with self.lock:
@@ -26,16 +27,19 @@ class Journal:
     def total_compared(self):
         return sum(self.compared.values())
 
-    def matrix_share(self):
+    def share(self, wanted):
+        """Of the searches, how many took a path."""
         total = sum(self.paths.values())
-        matrix = sum(n for (path, _), n in self.paths.items() if path == "matrix")
-        return matrix / total if total else 0
+        return sum(n for (path, _), n in self.paths.items() if path == wanted) / total if total else 0
 
     def report(self):
         lines = [f"{self.total_compared()} searches compared in {self.seconds():.0f} s"]
         for title, counter in (("operations", self.operations), ("searches compared, by isolation", self.compared),
                                ("paths", self.paths), ("syncs by action", self.syncs),
-                               ("errors by SQLSTATE", self.errors), ("disturbances", self.disturbances)):
+                               ("errors by SQLSTATE", self.errors), ("disturbances", self.disturbances),
+                               ("differ by which of equal distances there are at rank k", self.ties)):
+            if not counter:
+                continue
             lines.append(title + ":")
             lines += [f"  {n:8}  {' '.join(key) if isinstance(key, tuple) else key}"
                       for key, n in sorted(counter.items(), key=lambda item: (-item[1], str(item[0])))]

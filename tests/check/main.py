@@ -10,10 +10,12 @@ import time
 
 import psycopg2
 
+import datasets
 from datasets import DATASETS, TABLES, compute, values
 from disturber import Disturber
 from journal import Journal
-from plans import Compare, Plan, Sync, add_to_index
+from milvus import Milvus
+from plans import NO_RUN, Compare, Plan, Sync, add_to_index
 from searches import random_search
 from server import Server
 from session import Failure, Session
@@ -46,6 +48,7 @@ class Run:
         self.options = options
         self.mutation = mutation
         self.server = Server(folder)
+        self.milvus = Milvus(options.milvus) if options.milvus else None
         self.journal = Journal()
         self.stop = threading.Event()
         self.lock = threading.Lock()
@@ -105,6 +108,12 @@ class Run:
             "SELECT replace(name, 'brain.', '') FROM pg_settings WHERE name LIKE 'brain.%'")}
         if self.mutation and "mutate" not in functions:
             sys.exit("this build has no mutations: it needs -DBRAIN_MUTATE")
+        functions.add("milvus" if self.milvus else "matrix")
+        if self.milvus:
+            datasets.BACKEND = datasets.MILVUS
+            if self.milvus.is_full:
+                functions.add("full")
+            self.execute(connection, self.milvus.setup())
         connection.close()
         owner = self.server.connect("owner")
         self.execute(owner, TABLES)
@@ -137,7 +146,7 @@ class Run:
                     for number in range(1, self.options.sessions + 1)]
         threads = list(sessions)
         if self.options.disturb:
-            threads.append(Disturber(self.options.seed, self.server, functions, sessions, self.journal, self.fail, self.stop))
+            threads.append(Disturber(self.options.seed, self.server, self.milvus, functions, sessions, self.journal, self.fail, self.stop))
         for thread in threads:
             thread.start()
         self.watch(sessions)
@@ -146,7 +155,10 @@ class Run:
             if thread.is_alive():
                 self.fail(f"{thread} hangs")
         if not self.failure:
-            self.closing_check(functions)
+            try:
+                self.closing_check(functions)
+            except Exception as error:
+                self.fail(f"the closing check failed: {error!r}")
         self.server.stop("immediate")
         return self.failure is None
 
@@ -168,16 +180,29 @@ class Run:
         self.search_once_more(functions)
         if "sync" in functions:
             self.check_leftovers()
-        if "last_search" in functions and not self.mutation and self.journal.matrix_share() <= 0.5:
-            self.fail(f"only {self.journal.matrix_share():.0%} of the searches used the matrix")
+        if "last_search" in functions and not self.mutation:
+            self.check_share()
+
+    def check_share(self):
+        """Milvus does a part of what searches ask for, and is away at times."""
+        path, least = ("milvus", 0.25) if self.milvus else ("matrix", 0.5)
+        share = self.journal.share(path)
+        if share <= least:
+            self.fail(f"only {share:.0%} of the searches took the path {path}")
 
     def search_once_more(self, functions):
-        """Each run, before and after a sync: what was lost on the way shows."""
+        """Each run, before and after a sync: what was lost on the way shows.  And
+        on Milvus, what a restart of the server has lost."""
         rng = random.Random(f"{self.options.seed} closing")
         session = Session(0, self.options.seed, self.server, functions, self.journal, self.fail, threading.Event())
         session.connect()
         session.execute("SELECT attach_parts_b()")
-        for sync in ([], [Sync("SELECT action FROM brain.sync()")]):
+        if self.milvus:
+            self.milvus.restart()
+            for dataset in DATASETS:
+                for run in dataset.runs:
+                    self.make_if_missing(session, dataset, run)
+        for sync in ([], [Sync("SELECT action, samples, brain_key, reason FROM brain.sync()")]):
             session.plan = Plan("closing check", sync if "sync" in functions else [])
             session.plan.steps += [Compare(random_search(rng, dataset, run))
                                    for dataset in DATASETS for run in dataset.runs for _ in range(10)]
@@ -191,9 +216,22 @@ class Run:
                 self.fail(f"unexpected: {error!r}", session, 0)
                 return
 
+    @staticmethod
+    def make_if_missing(session, dataset, run):
+        """Where it was cleaned up, and the server away when it was to be made anew."""
+        try:
+            session.execute(f"SELECT FROM brain.sort_by_similarity('{dataset.name}', "
+                            f"'{datasets.array([1.0] * run.dim)}'::real[], k => 1, brain_key => '{run.key}')")
+        except psycopg2.Error as error:
+            if error.pgcode not in NO_RUN:
+                raise
+            session.execute(compute(dataset, run))
+
     def check_leftovers(self):
         """Nothing is left in the log, and no file that belongs to nothing."""
         connection = self.server.connect("postgres")
+        if self.milvus:
+            self.settle(connection)
         self.execute(connection, "SELECT * FROM brain.sweep()")
         left = self.execute(connection, "SELECT * FROM brain.sync_status WHERE changes > 0 OR NOT in_use")
         if left:
@@ -202,7 +240,22 @@ class Run:
         for path in self.server.matrix_files():
             if not any(uuid in path for uuid in known):
                 self.fail(f"this file belongs to nothing: {path}")
+        # after other mutations there is what their clusters have left
+        if self.milvus and not self.mutation:
+            known = {name for name, in self.execute(connection, "SELECT collection FROM brain._bases WHERE collection IS NOT NULL")}
+            if self.milvus.collections() != known:
+                self.fail(f"the server has {self.milvus.collections()}, the runs {known}")
         connection.close()
+
+    def settle(self, connection):
+        """A sync to Milvus leaves what a running transaction may not see yet."""
+        for gid, in self.execute(connection, "SELECT gid FROM pg_prepared_xacts"):
+            self.execute(connection, f"ROLLBACK PREPARED '{gid}'")
+        for _ in range(100):
+            self.execute(connection, "SELECT count(*) FROM brain.sync()")
+            if self.execute(connection, "SELECT count(*) FROM brain.changes") == [(0,)]:
+                return
+            time.sleep(0.1)
 
 
 def mutations(options, folder):
@@ -230,6 +283,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, help="how long (120; for a mutation at most 180)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--sessions", type=int, default=4)
+    parser.add_argument("--milvus", metavar="KIND", help="runs by the milvus backend, on a server of that kind")
     parser.add_argument("--no-disturb", dest="disturb", action="store_false",
                         help="no crashes, and files are left alone")
     parser.add_argument("--mutations", nargs="*", metavar="R1", choices=MUTATIONS,

@@ -26,6 +26,7 @@ class Search:
     whole_rows: bool     # similar_samples
     by_function: bool    # else in one statement
     insert_first: str = None  # a statement that writes, as a part of the same
+    whole_truth: bool = False  # not only k rows, so that ties at rank k can be told
 
     # SQLSTATEs that may come
     expected = ()
@@ -156,7 +157,7 @@ class Search:
         order += ', id COLLATE "C"'
         limit = "" if self.max_distance is None else f" WHERE distance <= {self.max_distance}"
         return f"""	SELECT id, distance, score, row_number() OVER (ORDER BY {order}) AS rank
-	  FROM scored{limit} ORDER BY {order} LIMIT {'NULL' if self.k is None else self.k}"""
+	  FROM scored{limit} ORDER BY {order} LIMIT {'NULL' if self.k is None or self.whole_truth else self.k}"""
 
 
 class Neighbors(Search):
@@ -179,6 +180,7 @@ class Neighbors(Search):
 	  FROM samples, query WHERE state = 'ok' AND id <> query_id) AS with_score"""
 
     def truth(self):
+        """Of the whole: ties at rank k cannot be told, and there need be none."""
         limit = "" if self.max_distance is None else f" WHERE distance <= {self.max_distance}"
         return f"""	SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY query_id ORDER BY distance, id COLLATE "C") AS rank
 	  FROM scored{limit}) AS ranked WHERE rank <= {self.k}"""
@@ -213,6 +215,24 @@ def random_search(rng, dataset=None, run=None, datasets=None):
         rng.choice(["tag = 1", "tag <> 0 AND note = 'x'", "tag IN (SELECT generate_series(0, 1))"])
         if rng.random() < 0.2 else None,
         rng.random() < 0.15, rng.random() < 0.6)
+
+
+# Distances of float32 that differ by less than this are the same to Milvus.
+TOLERANCE = 1e-6
+
+
+def differs_by_ties(answer, truth, k):
+    """Is the answer the truth, but for which of the rows there are whose distance
+    is that of rank k?  The truth has more rows than k here."""
+    answer, truth = answer or [], truth or []
+    last = truth[min(k, len(truth)) - 1][1]
+    margin = TOLERANCE * max(1, abs(last))
+    sure = [row for row in truth[:k] if row[1] < last - margin]
+    tied = [row for row in truth if abs(row[1] - last) <= margin]
+    rest = answer[len(sure):]
+    places = [tied.index(row) if row in tied else -1 for row in rest]
+    return (len(answer) == min(k, len(truth)) and answer[:len(sure)] == sure and -1 not in places
+            and all(a < b for a, b in zip(places, places[1:])))
 
 
 def difference(answer, truth):

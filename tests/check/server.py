@@ -100,7 +100,9 @@ class Server:
 
     def matrix_files(self):
         try:
-            return sorted(os.path.join(self.files, name) for name in os.listdir(self.files))
+            # a note of a write to Milvus that may still arrive is none
+            return sorted(os.path.join(self.files, name) for name in os.listdir(self.files)
+                          if not name.endswith(".pending"))
         except FileNotFoundError:
             return []
 

@@ -35,6 +35,9 @@ sub mallory
 
 admin(<<'SQL');
 CREATE EXTENSION milvus_brain;
+CREATE SERVER nobody_there FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://127.0.0.1:9');
+CREATE USER MAPPING FOR PUBLIC SERVER nobody_there;
+GRANT USAGE ON FOREIGN SERVER nobody_there TO PUBLIC;
 CREATE ROLE hostile_admin SUPERUSER LOGIN;
 CREATE ROLE hostile_mallory LOGIN;
 ALTER ROLE hostile_mallory SET statement_timeout = '2min';
@@ -147,7 +150,7 @@ my %by_name = (
 my %by_type = (
 	regclass => '$samples', anyelement => 'NULL::$samples', text => "'x'", '"any"' => "'1'::text",
 	integer => 3, bigint => 3, boolean => 'false', 'double precision' => 1, jsonb => "'{}'",
-	'text[]' => "'{x}'", name => "'x'");
+	'text[]' => "'{x}'", name => "'x'", oid => "'pg_foreign_server'::regclass");
 # How a payload is given, by type.
 my %attack = (
 	text => ['$1'], name => ['$1::name'], 'text[]' => ["ARRAY['1', \$1]"], regclass => ['$1::regclass'],
@@ -460,6 +463,9 @@ SELECT * FROM brain.get_brain_info('alice.images', 'none');
 SELECT * FROM brain._no_such_run('alice.images', 'none');
 SELECT * FROM brain._metric_name('ip');
 SELECT brain.version();
+SELECT reachable FROM brain.health('nobody_there');
+SELECT brain.milvus_fdw_validator('{}'::pg_catalog.text[], 'pg_catalog.pg_foreign_server'::pg_catalog.regclass);
+SELECT brain.delete_index('alice.images', 'none');
 SELECT * FROM brain.capabilities();
 SELECT * FROM brain.progress;
 SELECT samples, brain_key FROM brain._visible_runs('alice.view') WHERE brain_key OPERATOR(pg_catalog.=) 'v';

@@ -181,6 +181,8 @@ my %value = (
 			"'information_schema.tables'", "'pg_stat_activity'", word()) if rand() < 0.12;
 		return "'" . pick(@tables) . "'";
 	},
+	'text[]' => sub { 'ARRAY[' . join(',', map { rand() < 0.5 ? word() : "'" . pick(qw(uri=http://x port=1 secure=x user=a odd=1 =)) . "'" } 1 .. 1 + rand 3) . ']::text[]' },
+	oid => sub { pick("'pg_foreign_server'::regclass::oid", "'pg_user_mapping'::regclass::oid", 0, 1, 4294967295) },
 	anyelement => sub { rand() < 0.85 ? 'NULL::' . pick(@tables) : anything() },
 	'"any"' => \&anything);
 

@@ -1,44 +1,30 @@
 # README.md says nothing that is not so: its SQL is run, from top to bottom in
 # one session, and has to print what README.md shows.
 #
-# Every block ```sql is run, but for those with <!-- not run --> above them. A
-# block ``` without a language right after it is its output; a block without one
-# must print nothing. Times are not compared. README.md as it should be is
-# written to the log folder (build/results/15/tap/020_readme/README.md): read
-# it, then copy it over.
+# Every block ```sql is run, but for those with <!-- not run --> above them, and
+# those with <!-- on Milvus -->, which 021_readme_milvus runs. t/Readme.pm says
+# how outputs are compared. README.md as it should be is written to the log folder
+# (build/results/15/tap/020_readme/README.md): read it, then copy it over.
 
 use strict;
 use warnings FATAL => 'all';
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Readme;
 use Test::More;
 
 my @lines = split(/\n/, slurp_file('../README.md'));
-my @blocks = sql_blocks(@lines);
+my @blocks = sql_blocks('', @lines);
 
 my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
 $node->start;
 
 # The data are read from the demo's folder, as demo/run does.
-my @outputs = run_psql('\cd ../demo', map { $_->{sql} } @blocks);
+my @outputs = run_psql($node, '\cd ../demo', map { $_->{sql} } @blocks);
 shift @outputs;
-
-my $readme = '';
-my $next = 0;    # index of the first line that is not in $readme yet
-foreach my $block (@blocks)
-{
-	my $output = shift @outputs;
-
-	is(masked($output), masked($block->{output}), "README.md, line $block->{line}");
-	$output = $block->{output} if masked($output) eq masked($block->{output});
-	$readme .= join('', map { "$_\n" } @lines[ $next .. $block->{end} ]);
-	$readme .= "\n```\n$output```\n" if $output ne '';
-	$next = $block->{output_end} + 1;
-}
-$readme .= join('', map { "$_\n" } @lines[ $next .. $#lines ]);
-append_to_file("$PostgreSQL::Test::Utils::log_path/README.md", $readme);
+compare_outputs(\@lines, \@blocks, \@outputs);
 
 # The pictures are those that demo/run draws.
 my ($pictures) = join("\n", @lines) =~ /^demo\/run show 42\n```\n\n```\n(.*?\n)```$/ms;
@@ -116,58 +102,6 @@ foreach my $link ($text =~ /\]\(([^)]*)\)/g)
 }
 done_testing();
 
-# The blocks to run: the line of each, the index of its last line and of its
-# output's, its statements and its output.
-sub sql_blocks
-{
-	my @lines = @_;
-	my @blocks;
-
-	for (my $i = 0; $i < @lines; $i++)
-	{
-		next unless $lines[$i] eq '```sql';
-		my $is_run = "@lines[ ($i > 1 ? $i - 2 : 0) .. $i - 1 ]" !~ /<!-- not run -->/;
-		my %block = (line => $i + 1, output => '');
-		my $end = fence($i + 1, @lines);
-
-		$block{sql} = join("\n", @lines[ $i + 1 .. $end - 1 ]);
-		$block{end} = $block{output_end} = $end;
-		if ($end + 2 < @lines && $lines[ $end + 1 ] eq '' && $lines[ $end + 2 ] eq '```')
-		{
-			$block{output_end} = fence($end + 3, @lines);
-			$block{output} = join('', map { "$_\n" } @lines[ $end + 3 .. $block{output_end} - 1 ]);
-		}
-		push @blocks, \%block if $is_run;
-		$i = $block{output_end};
-	}
-	return @blocks;
-}
-
-# The index of the next line that ends a block.
-sub fence
-{
-	my ($i, @lines) = @_;
-
-	$i++ while $i < @lines && $lines[$i] ne '```';
-	die 'a block of README.md has no end' if $i == @lines;
-	return $i;
-}
-
-# What psql prints for each of the scripts, one after the other in one session.
-sub run_psql
-{
-	my @scripts = @_;
-	my $mark = 'end of a block of README.md';
-	my $stdin = join('', map { "$_\n\\echo $mark\n" } @scripts);
-	my $output = '';
-
-	IPC::Run::run([ 'psql', '-X', '-q', '-P', 'pager=off', $node->connstr('postgres') ],
-		'<', \$stdin, '>&', \$output);
-	my @outputs = map { trimmed($_) } split(/^\Q$mark\E\n/m, $output);
-	push @outputs, '' while @outputs < @scripts;
-	return @outputs;
-}
-
 # What the function of demo/run prints, without colours.
 sub run_show
 {
@@ -186,34 +120,6 @@ show "$1"
 BASH
 	$output =~ s/\A\n//;
 	return trimmed($output);
-}
-
-sub trimmed
-{
-	my ($output) = @_;
-
-	$output =~ s/ +$//mg;
-	$output =~ s/\n+\z/\n/;
-	return $output eq "\n" ? '' : $output;
-}
-
-# Output without what differs from run to run: seconds and points in time, and
-# which base of a run it is.
-sub masked
-{
-	my ($output) = @_;
-	my $masked = $output;
-
-	$masked =~ s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:?\d\d)?)?/TIME/g;
-	$masked =~ s/\| *\d[\d.e-]*$/| SECONDS/mg if $output =~ /\| +seconds$/m;
-	$masked =~ s/^seconds +\| .*/seconds | SECONDS/mg;
-	$masked =~ s/("generation": ")[0-9a-f-]{36}/$1GENERATION/g;
-	if ($masked ne $output)
-	{
-		$masked =~ s/-{2,}/--/g;
-		$masked =~ s/ +/ /g;
-	}
-	return $masked;
 }
 
 # The conditions that the sources raise, by their names in PostgreSQL's manual.

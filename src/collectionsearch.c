@@ -1,0 +1,196 @@
+/*
+ * collectionsearch.c
+ *		Answering a search from the candidates that a Milvus server names, and the
+ *		changes since.
+ *
+ * The server says which samples are near; the dataset, read by their ids as the
+ * caller, which of them there are, whether the filter keeps them, and how far
+ * away they are. Where too few are left, twice as many are asked for; where that
+ * ends short, or Milvus cannot do what is asked, the table answers.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+
+#include "basesearch.h"
+#include "milvus/milvus.h"
+#include "testing.h"
+
+/* More than k: some may be gone, and ranks near k differ by what float32 rounds. */
+#define SPARE_CANDIDATES 16
+
+/* Distances that float32 cannot tell apart, relatively. */
+#define TIE_TOLERANCE 2e-6
+
+/* How far the server's float32 distance may be from ours. */
+#define SCORE_TOLERANCE 1e-3
+
+/*
+ * Why the collection is not searched; NULL when it is.
+ */
+const char *
+WhyNotCollection(const BaseSearch *bs)
+{
+	const char *reason = WhyNoCollection(bs->row);
+	const Tracking *tracking;
+
+	if (reason)
+		return reason;
+	tracking = LookAtTracking(bs->search->run, bs->search->rel);
+	if (!IsFrozen(bs->search->run, bs->search->rel, tracking) && bs->row->fingerprint != tracking->fingerprint && !Mutated("R6"))
+		return _("the dataset was altered since its collection was filled");
+	return NULL;
+}
+
+/*
+ * What Milvus cannot do, or not exactly; NULL: nothing of it is asked.
+ */
+static const char *
+WhyNotByMilvus(const Search *search)
+{
+	if (search->arguments.k == 0)
+		return _("all rows are asked for");
+	if (search->arguments.k > MILVUS_MAX_K - SPARE_CANDIDATES)
+		return _("k is larger than Milvus allows");
+	if (search->arguments.reverse)
+		return _("Milvus does not search for the farthest");
+	if (search->query.n > 1)
+		return _("Milvus does not aggregate");
+	return NULL;
+}
+
+/*
+ * A server that fails is no reason for a search to fail, unless the user says so.
+ */
+static const char *
+ReasonOfFailure(BaseSearch *bs, const GrpcFailure *failure)
+{
+	static bool told = false;
+
+	if (on_backend_failure == ON_FAILURE_ERROR || bs->search->reader.attached)
+		GrpcRaise(failure);
+	if (!told)
+		ereport(NOTICE,
+				(errmsg("brain run \"%s\" of \"%s\" is answered from the table: %s",
+						bs->search->run->brain_key, bs->search->dataset->name, failure->message),
+				 failure->detail ? errdetail_internal("%s", failure->detail) : 0,
+				 errhint("brain.on_backend_failure = error makes it an error.")));
+	told = true;
+	return failure->message;
+}
+
+typedef struct Offer
+{
+	BaseSearch *bs;
+	HTAB	   *asked;
+	int64		n_offered;
+} Offer;
+
+static void
+OfferCandidate(IndexReader *reader, EntryState state, void *arg)
+{
+	Offer	   *offer = arg;
+
+	if (!HasId(offer->asked, SampleId(&reader->dataset->key, reader->id)))
+		return;
+	if (state == ENTRY_OK)
+		offer->n_offered++;
+	OfferEntry(offer->bs->search, reader, state);
+}
+
+/*
+ * Offer the candidates that were not changed, and that the dataset has for the
+ * caller; returns how many these are.
+ */
+static int64
+OfferCandidates(BaseSearch *bs, const Candidates *candidates)
+{
+	Search	   *search = bs->search;
+	Changes		unchanged = {.ids = palloc(sizeof(char *) * Max(candidates->n, 1))};
+	Offer		offer = {.bs = bs};
+	SimilarityQuery ids;
+
+	for (int i = 0; i < candidates->n; i++)
+		if (!IsChanged(bs, candidates->ids[i]))
+			unchanged.ids[unchanged.n_ids++] = candidates->ids[i];
+	offer.asked = CreateIdSet(unchanged.ids, unchanged.n_ids);
+	IdsOfChanges(&unchanged, &search->dataset->key, &ids);
+	ReadEntriesAmong(&search->reader, ids.n, ids.ids, search->arguments.filter, OfferCandidate, &offer);
+	return offer.n_offered;
+}
+
+/*
+ * Is a distance of the server's surely greater than one of ours? Of a dot product
+ * the error goes with the norms, which the numbers are no less than.
+ */
+static bool
+IsBeyond(double distance, double limit)
+{
+	return distance > limit + SCORE_TOLERANCE * (1 + fabs(limit) + fabs(distance));
+}
+
+/*
+ * May there be more samples that are as near as the k-th? The server has cut its
+ * list somewhere among them then, and ties go by id.
+ */
+static bool
+CutWithinTie(const Search *search, const Candidates *candidates)
+{
+	double		worst = search->nearest.items[0].distance;
+
+	return search->nearest.n >= search->arguments.k &&
+		candidates->last_distance <= worst + TIE_TOLERANCE * (1 + fabs(worst));
+}
+
+/*
+ * The whole answer. False, with a reason, when the table has to give it.
+ */
+bool
+AnswerFromCollection(BaseSearch *bs)
+{
+	Search	   *search = bs->search;
+	const SearchArguments *arguments = &search->arguments;
+	int			n = arguments->k + SPARE_CANDIDATES;
+
+	bs->reason = WhyNotByMilvus(search);
+	if (arguments->filter)
+		n *= 2;
+	while (bs->reason == NULL)
+	{
+		Candidates	candidates = {0};
+		GrpcFailure *failure;
+		int64		n_offered;
+
+		n = Min(n, MILVUS_MAX_K);
+		failure = FindCandidates(search->run, bs->row, &search->query, n, &candidates);
+		if (failure)
+		{
+			bs->reason = ReasonOfFailure(bs, failure);
+			break;
+		}
+		if (candidates.dim != search->query.dim)
+		{
+			bs->reason = _("the collection has other dimensions");
+			break;
+		}
+		bs->rounds++;
+		bs->request = candidates.request;
+		bs->counts.exact_rows += candidates.n;
+		InitNearest(&search->nearest, arguments->k, false);
+		search->reader.left_out = 0;
+		n_offered = OfferCandidates(bs, &candidates);
+		if (candidates.all || IsBeyond(candidates.last_distance, arguments->max_distance) ||
+			(n_offered >= arguments->k && !CutWithinTie(search, &candidates)))
+		{
+			OfferChanges(bs);
+			return true;
+		}
+		if (n == MILVUS_MAX_K)
+			bs->reason = n_offered >= arguments->k ? _("too many samples are equally near") :
+				_("few of the nearest samples qualify");
+		n *= 2;
+	}
+	return false;
+}

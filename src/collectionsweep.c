@@ -1,0 +1,264 @@
+/*
+ * collectionsweep.c
+ *		Dropping the collections that belong to no run.
+ *
+ * Those that brain.garbage lists; and those that a rolled-back or crashed call has
+ * left, which nobody has written down: they bear our marks, their maker's
+ * transaction is over, and no run that any snapshot may see has them. What does
+ * not bear the marks of this very cluster and database is never touched.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "catalog/pg_foreign_server.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "bases.h"
+#include "collectionsweep.h"
+#include "milvus/milvus.h"
+#include "sweep.h"
+#include "try.h"
+
+/* A server that has more is not gone through: names are listed in one reply. */
+#define MAX_COLLECTIONS 10000
+
+typedef struct ServerSweep
+{
+	ReturnSetInfo *rsinfo;
+	char	   *server;			/* NULL: the settings of who asks */
+	List	   *garbage;		/* all of it */
+	bool		listed_only;
+	const char *origin;
+	MilvusConnection *connection;
+} ServerSweep;
+
+static void
+CheckFailure(GrpcFailure *failure)
+{
+	if (failure)
+		GrpcRaise(failure);
+}
+
+static bool
+SameServer(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool
+IsOver(uint64 maker)
+{
+	FullTransactionId xid = FullTransactionIdFromU64(maker);
+
+	return FullTransactionIdPrecedes(xid, ReadNextFullTransactionId()) &&
+		!TransactionIdIsInProgress(XidFromFullTransactionId(xid));
+}
+
+/*
+ * Has a run the collection, in any snapshot? Whatever server its row names: two
+ * may be one. Read anew each time, after its maker was seen to be over.
+ */
+static bool
+HasBase(const CollectionMarks *marks, const char *collection)
+{
+	ListCell   *lc;
+
+	foreach(lc, BaseRowsInUse())
+	{
+		BaseRow    *row = lfirst(lc);
+
+		if (row->collection && strcmp(row->collection, collection) == 0 &&
+			memcmp(&row->run_id, &marks->run_id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does the collection bear marks of this cluster and database, and of no other
+ * timeline? What was made before a standby was promoted may be the primary's still.
+ * *marks are valid then.
+ */
+static bool
+IsOurs(ServerSweep *sweep, const char *collection, CollectionMarks *marks)
+{
+	MilvusCollection found = {0};
+	GrpcFailure *failure = MilvusDescribeCollection(sweep->connection->grpc, collection, &found);
+
+	if (failure && failure->milvus_code == MILVUS_COLLECTION_NOT_FOUND)
+		return false;
+	CheckFailure(failure);
+	return FindMarks(&found, marks) && MarksAreOurs(marks);
+}
+
+static void
+Drop(ServerSweep *sweep, const char *collection)
+{
+	CheckFailure(MilvusDropCollection(sweep->connection->grpc, collection));
+	PutRemoved(sweep->rsinfo, "collection", collection);
+}
+
+/*
+ * What is listed as garbage on this server.
+ */
+static void
+SweepGarbage(ServerSweep *sweep)
+{
+	ListCell   *lc;
+
+	foreach(lc, sweep->garbage)
+	{
+		Garbage    *garbage = lfirst(lc);
+		CollectionMarks marks;
+
+		if (!SameServer(garbage->server, sweep->server))
+			continue;
+		/* a copy of the database lists the original's, which are not its to drop */
+		if (strcmp(garbage->origin, sweep->origin) == 0 && IsOurs(sweep, garbage->collection, &marks) &&
+			memcmp(&marks.run_id, &garbage->run_id, sizeof(pg_uuid_t)) == 0)
+		{
+			/* an older snapshot may see it: it stays listed */
+			if (HasBase(&marks, garbage->collection))
+				continue;
+			Drop(sweep, garbage->collection);
+		}
+		DeleteGarbage(garbage);
+	}
+}
+
+/*
+ * What nobody has listed.
+ */
+static void
+SweepOrphans(ServerSweep *sweep)
+{
+	int			n = 0;
+	char	  **names = NULL;
+
+	CheckFailure(MilvusShowCollections(sweep->connection->grpc, &n, &names));
+	for (int i = 0; i < Min(n, MAX_COLLECTIONS); i++)
+	{
+		CollectionMarks marks;
+
+		CHECK_FOR_INTERRUPTS();
+		if (IsOurs(sweep, names[i], &marks) && IsOver(marks.maker) && !HasBase(&marks, names[i]))
+			Drop(sweep, names[i]);
+	}
+}
+
+static void
+SweepServer(void *arg)
+{
+	ServerSweep *sweep = arg;
+
+	CheckFailure(MilvusGetConnection(FindMilvusSettings(sweep->server, 0, NULL), &sweep->connection));
+	SweepGarbage(sweep);
+	if (!sweep->listed_only)
+		SweepOrphans(sweep);
+}
+
+/* ---------- which servers ---------- */
+
+static List *
+AddServer(List *servers, char *server)
+{
+	ListCell   *lc;
+
+	foreach(lc, servers)
+		if (SameServer(lfirst(lc), server))
+			return servers;
+	return lappend(servers, server);
+}
+
+/*
+ * The servers of milvus_fdw, and those of bases and garbage. A list of names, NULL
+ * for the settings of who asks.
+ */
+static List *
+ServersToSweep(List *rows, List *garbage)
+{
+	ForeignDataWrapper *fdw = GetForeignDataWrapperByName("milvus_fdw", true);
+	Relation	rel = table_open(ForeignServerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List	   *servers = NIL;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	while (fdw && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_server server = (Form_pg_foreign_server) GETSTRUCT(tuple);
+
+		if (server->srvfdw == fdw->fdwid)
+			servers = AddServer(servers, pstrdup(NameStr(server->srvname)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	foreach(lc, rows)
+		if (((BaseRow *) lfirst(lc))->collection)
+			servers = AddServer(servers, ((BaseRow *) lfirst(lc))->server);
+	foreach(lc, garbage)
+		servers = AddServer(servers, ((Garbage *) lfirst(lc))->server);
+	return servers;
+}
+
+static void
+SweepServers(ReturnSetInfo *rsinfo, List *servers, List *garbage, bool listed_only)
+{
+	ListCell   *lc;
+
+	foreach(lc, servers)
+	{
+		ServerSweep sweep = {
+			.rsinfo = rsinfo,
+			.server = lfirst(lc),
+			.garbage = garbage,
+			.listed_only = listed_only,
+			.origin = CollectionOrigin(),
+		};
+		ErrorData  *error = Try(SweepServer, &sweep);
+
+		if (error)
+			ereport(WARNING,
+					(errmsg("Milvus server \"%s\" was not swept: %s",
+							sweep.server ? sweep.server : "of the default settings", error->message),
+					 error->detail ? errdetail_internal("%s", error->detail) : 0));
+	}
+}
+
+/*
+ * Drop the collections that nobody needs, on every server that can be reached. The
+ * others are told of, and keep theirs until the next sweep.
+ */
+void
+SweepCollections(ReturnSetInfo *rsinfo)
+{
+	List	   *garbage = ReadGarbage();
+
+	if (CollectionOrigin())
+		SweepServers(rsinfo, ServersToSweep(BaseRowsInUse(), garbage), garbage, false);
+}
+
+/*
+ * Those that are listed, and no others.
+ */
+void
+SweepListedCollections(void)
+{
+	List	   *garbage = ReadGarbage();
+	List	   *servers = NIL;
+	ListCell   *lc;
+
+	foreach(lc, garbage)
+		servers = AddServer(servers, ((Garbage *) lfirst(lc))->server);
+	SweepServers(NULL, servers, garbage, true);
+}

@@ -1,0 +1,43 @@
+/*
+ * milvus.h
+ *		The milvus backend: bases that are collections of a Milvus server.
+ */
+#ifndef BRAIN_MILVUS_H
+#define BRAIN_MILVUS_H
+
+#include "bases.h"
+#include "catalog.h"
+#include "changes.h"
+#include "exact/scan.h"
+#include "milvus/collection.h"
+
+/* brain.on_backend_failure */
+typedef enum OnBackendFailure
+{
+	ON_FAILURE_EXACT,
+	ON_FAILURE_ERROR,
+} OnBackendFailure;
+
+extern int	on_backend_failure;
+
+/* The samples of a collection that are nearest to a query. */
+typedef struct Candidates
+{
+	int			dim;			/* the collection's; another than the query's: nothing was asked */
+	int			n;
+	char	  **ids;			/* as the collection has them, the nearest first */
+	double		last_distance;	/* about; of the last one */
+	bool		all;			/* there are no more */
+	char	   *request;		/* what the server was asked, for who wants to know */
+} Candidates;
+
+extern const char *CollectionOrigin(void);
+extern const char *WhyNoCollection(const BaseRow *row);
+extern GrpcFailure *FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n,
+								   Candidates *candidates);
+extern MilvusConnection *RequireConnection(const Run *run, CollectionConfig **config);
+extern MilvusLevel ReadLevel(const CollectionConfig *config, const BaseRow *row, uint64 *guarantee_timestamp);
+extern GrpcFailure *RequireOwnCollection(MilvusConnection *connection, const CollectionConfig *config,
+										 const BaseRow *row, int *dim);
+
+#endif							/* BRAIN_MILVUS_H */

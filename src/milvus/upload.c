@@ -1,0 +1,565 @@
+/*
+ * upload.c
+ *		Making a run's collection: create, send the rows, flush once, index, load,
+ *		wait until it answers.
+ *
+ * In this order, since a server that has an index already, or has the collection
+ * loaded, works on each request; and flushes are limited to one in ten seconds.
+ * An Insert is not sent twice, since servers check no keys, and keep what came
+ * twice: when its reply is lost an upsert of the same rows follows it.
+ *
+ * The ids that were sent go to a temporary file too: what has vanished from the
+ * dataset meanwhile is found out by them (R7).
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/buffile.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "milvus/collection.h"
+#include "testing.h"
+#include "uuids.h"
+
+/* How often a server is asked whether it has finished. */
+#define FIRST_POLL 20L
+#define LONGEST_POLL 500L
+
+/* Names that are tried before one is given up: another session may be as fast. */
+#define MAX_NAMES 5
+
+/* So many requests of an upload whose connection breaks are sent again. */
+#define MAX_REPEATED 1
+
+struct Upload
+{
+	MilvusConnection *connection;
+	CollectionConfig *config;
+	const Run  *run;
+	const pg_uuid_t *generation;
+	MemoryContext context;		/* of all this; rows come in shorter-lived ones */
+	bool		created;
+	bool		is_given;		/* the name, by the user */
+	Size		batch_bytes;
+	int			dim;			/* 0: no row yet */
+	int64		n_rows;
+	uint64		timestamp;
+	TimestampTz started;
+	int			n_repeated;
+
+	/* the rows that were not sent yet */
+	int			n;
+	int			capacity;		/* rows that a request takes */
+	char	  **ids;
+	Size		id_bytes;
+	float	   *vectors;
+	MemoryContext ids_context;
+
+	BufFile    *sent_ids;
+};
+
+/* ---------- creating ---------- */
+
+/*
+ * A name as FiftyOne makes it of the dataset's, of what Milvus allows in names.
+ */
+static char *
+Slug(const char *dataset_name)
+{
+	char	   *name = psprintf("fiftyone_%.180s", dataset_name);
+
+	for (char *c = name; *c; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9')))
+			*c = '_';
+	return name;
+}
+
+static char *
+WithSuffix(const char *name)
+{
+	return psprintf("%s_%.6s", name, UuidText(NewUuid()));
+}
+
+static void
+CheckFailure(GrpcFailure *failure)
+{
+	if (failure)
+		GrpcRaise(failure);
+}
+
+/*
+ * The collection to be created, in FiftyOne's layout.
+ */
+static MilvusCollection *
+Layout(const Upload *upload, int dim)
+{
+	MilvusCollection *collection = palloc0(sizeof(MilvusCollection));
+	MilvusField *fields = palloc0(sizeof(MilvusField) * 3);
+	MilvusPair *mark = palloc(sizeof(MilvusPair));
+
+	fields[0].name = COLLECTION_KEY_FIELD;
+	fields[0].type = MILVUS_VARCHAR;
+	fields[0].is_primary_key = true;
+	fields[0].max_length = COLLECTION_MAX_TEXT;
+	fields[1].name = COLLECTION_VECTOR_FIELD;
+	fields[1].type = MILVUS_FLOAT_VECTOR;
+	fields[1].dim = dim;
+	fields[2].name = COLLECTION_TEXT_FIELD;
+	fields[2].type = MILVUS_VARCHAR;
+	fields[2].max_length = COLLECTION_MAX_TEXT;
+	collection->n_fields = 3;
+	collection->fields = fields;
+	collection->shards = upload->config->shards_num;
+	collection->level = upload->config->consistency_level;
+	mark->key = MARKS_KEY;
+	mark->value = MarksText(&upload->run->id, upload->generation);
+	collection->n_properties = 1;
+	collection->properties = mark;
+	collection->description = psprintf("%s=%s", MARKS_KEY, mark->value);
+	return collection;
+}
+
+/*
+ * Is the collection of that name the one that this upload has made? Servers take
+ * a second creation with the same schema for the first.
+ */
+static bool
+IsMine(Upload *upload)
+{
+	MilvusCollection found = {0};
+	CollectionMarks marks;
+
+	CheckFailure(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
+	return FindMarks(&found, &marks) &&
+		memcmp(&marks.generation, upload->generation, sizeof(pg_uuid_t)) == 0;
+}
+
+/*
+ * A collection of a name that the user gave is not taken over, nor another put
+ * beside it, unless it is one that this database has made: of the run that is
+ * computed anew.
+ */
+static void
+RequireOurs(Upload *upload)
+{
+	MilvusCollection found = {0};
+	CollectionMarks marks;
+
+	CheckFailure(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
+	if (FindMarks(&found, &marks) && MarksAreOurs(&marks))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("collection \"%s\" of Milvus server \"%s\" exists already",
+					upload->config->collection_name, GrpcNameOf(upload->connection->grpc)),
+			 errhint("Name another, or search it as it is: with_data => false.")));
+}
+
+/*
+ * Create the collection, under the name that was given or one that is free.
+ */
+static void
+Create(Upload *upload, const char *wanted, int dim)
+{
+	GrpcConnection *grpc = upload->connection->grpc;
+	MilvusCollection *layout = Layout(upload, dim);
+
+	for (int i = 0; i < MAX_NAMES; i++)
+	{
+		bool		exists;
+		GrpcFailure *failure;
+
+		upload->config->collection_name = i == 0 ? pstrdup(wanted) : WithSuffix(wanted);
+		CheckFailure(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
+		if (exists && upload->is_given)
+			RequireOurs(upload);
+		if (exists)
+			continue;
+		failure = MilvusCreateCollection(grpc, upload->config->collection_name, layout);
+		if (failure && !failure->milvus_code)
+			GrpcRaise(failure);
+		/*
+		 * Another session may have been faster. milvus-lite 3 says no first, and
+		 * a little later that the collection is there: once, another name is
+		 * tried in any case.
+		 */
+		if (failure)
+		{
+			CheckFailure(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
+			if (!exists && i > 0)
+				GrpcRaise(failure);
+			continue;
+		}
+		upload->created = true;
+		if (IsMine(upload))
+			return;
+		upload->created = false;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("no free name for a collection was found, from \"%s\" on", wanted),
+			 errhint("Name one with collection_name => 'name'.")));
+}
+
+/*
+ * Begin to make the collection of a run, generation its base's. Its config gets
+ * the name. Everything lives in the current memory context, the temporary file
+ * in the current resource owner. Collections have a dimension from the start: one
+ * of a run that has none yet is created with its first row.
+ */
+Upload *
+BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *run,
+			const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes)
+{
+	Upload	   *upload = palloc0(sizeof(Upload));
+
+	upload->context = CurrentMemoryContext;
+	upload->started = GetCurrentTimestamp();
+	upload->connection = connection;
+	upload->config = config;
+	upload->run = run;
+	upload->generation = generation;
+	upload->batch_bytes = connection->server.is_lite2 ? Min(batch_bytes, 1024 * 1024) : batch_bytes;
+	upload->ids_context = AllocSetContextCreate(CurrentMemoryContext, "Milvus upload ids", ALLOCSET_DEFAULT_SIZES);
+	upload->sent_ids = BufFileCreateTemp(false);
+	upload->is_given = config->collection_name != NULL;
+	if (!upload->is_given)
+		config->collection_name = Slug(dataset_name);
+	if (run->dimensions > 0)
+	{
+		upload->dim = run->dimensions;
+		Create(upload, config->collection_name, run->dimensions);
+	}
+	return upload;
+}
+
+/* ---------- sending ---------- */
+
+/*
+ * Room for as many rows as a request takes; ids are short, as a rule.
+ */
+static void
+MakeRoom(Upload *upload, int dim)
+{
+	Size		row = sizeof(float) * dim + 64;
+
+	upload->dim = dim;
+	upload->capacity = (int) Max(1, Min(upload->batch_bytes / row, 100000));
+	upload->ids = palloc(sizeof(char *) * upload->capacity);
+	upload->vectors = palloc_extended(sizeof(float) * dim * upload->capacity, MCXT_ALLOC_HUGE);
+}
+
+static void
+NoteIds(Upload *upload)
+{
+	for (int i = 0; i < upload->n; i++)
+	{
+		uint32		length = (uint32) strlen(upload->ids[i]);
+
+		BufFileWrite(upload->sent_ids, &length, sizeof(length));
+		BufFileWrite(upload->sent_ids, upload->ids[i], length);
+	}
+}
+
+static void
+SendRows(Upload *upload)
+{
+	MilvusRows	rows = {
+		.collection = upload->config->collection_name,
+		.key_field = COLLECTION_KEY_FIELD,
+		.vector_field = COLLECTION_VECTOR_FIELD,
+		.text_field = COLLECTION_TEXT_FIELD,
+		.n = upload->n,
+		.dim = upload->dim,
+		.texts = (const char *const *) upload->ids,
+		.vectors = upload->vectors,
+	};
+	MilvusWritten written = {0};
+	GrpcFailure *failure;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (upload->n == 0)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "Milvus request", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	(void) FaultPoint("milvus_insert");
+	failure = MilvusInsert(upload->connection->grpc, &rows, &written);
+	/* whether it was done or not: an upsert puts each row there once */
+	if (failure && failure->maybe_done && failure->grpc_status < 0 && upload->n_repeated++ < MAX_REPEATED)
+		failure = MilvusUpsert(upload->connection->grpc, &rows, &written);
+	CheckFailure(failure);
+	NoteIds(upload);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	upload->timestamp = Max(upload->timestamp, written.timestamp);
+	upload->n_rows += upload->n;
+	upload->n = 0;
+	upload->id_bytes = 0;
+	MemoryContextReset(upload->ids_context);
+}
+
+static void
+CheckId(const Upload *upload, const char *id)
+{
+	const char *problem = MilvusTextProblem(&upload->connection->server, id, COLLECTION_MAX_TEXT);
+
+	if (problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("Milvus server \"%s\" cannot have the sample id \"%s\"",
+						GrpcNameOf(upload->connection->grpc), id),
+				 errdetail("A key %s.", problem),
+				 errhint("The exact backend takes every id.")));
+}
+
+/*
+ * Take one row, of a canonical id and dim finite values.
+ */
+void
+UploadRow(Upload *upload, const char *id, const float *values, int dim)
+{
+	Size		length = strlen(id);
+	MemoryContext old = MemoryContextSwitchTo(upload->context);
+
+	CheckId(upload, id);
+	if (!upload->created)
+		Create(upload, upload->config->collection_name, dim);
+	if (upload->capacity == 0)
+		MakeRoom(upload, dim);
+	if (upload->n == upload->capacity || upload->id_bytes + 2 * length > upload->batch_bytes)
+		SendRows(upload);
+	upload->ids[upload->n] = MemoryContextStrdup(upload->ids_context, id);
+	memcpy(upload->vectors + (Size) upload->n * dim, values, sizeof(float) * dim);
+	upload->id_bytes += 2 * length;
+	upload->n++;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- after the last row ---------- */
+
+static long
+NextPoll(long poll)
+{
+	MilvusSleep(poll);
+	return Min(poll * 2, LONGEST_POLL);
+}
+
+static void
+FlushCollection(Upload *upload)
+{
+	MilvusFlushing flushing = {0};
+	bool		flushed = false;
+
+	CheckFailure(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
+	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
+	{
+		CheckFailure(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
+									  &flushing, &flushed));
+		if (flushed)
+			return;
+	}
+}
+
+static GrpcFailure *
+TryCreateIndex(Upload *upload)
+{
+	MilvusPair	params[] = {
+		{"index_type", upload->config->index_type},
+		{"metric_type", MilvusMetric(upload->run->metric)},
+		{"params", upload->config->index_params},
+	};
+
+	return MilvusCreateIndex(upload->connection->grpc, upload->config->collection_name,
+							 COLLECTION_VECTOR_FIELD, lengthof(params), params);
+}
+
+/*
+ * Create the index; a server without HNSW, milvus-lite 2.x, gets what it has.
+ */
+static void
+CreateIndex(Upload *upload)
+{
+	GrpcFailure *failure = TryCreateIndex(upload);
+
+	if (failure && upload->connection->server.is_lite2 && strcmp(upload->config->index_type, "HNSW") == 0)
+	{
+		ereport(NOTICE,
+				(errmsg("Milvus server \"%s\" has no index of type HNSW: AUTOINDEX is used",
+						GrpcNameOf(upload->connection->grpc)),
+				 failure->detail ? errdetail_internal("%s", failure->detail) : 0));
+		upload->config->index_type = pstrdup("AUTOINDEX");
+		upload->config->index_params = pstrdup("{}");
+		failure = TryCreateIndex(upload);
+	}
+	CheckFailure(failure);
+	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
+	{
+		MilvusIndex index = {0};
+
+		CheckFailure(MilvusDescribeIndex(upload->connection->grpc, upload->config->collection_name,
+										 COLLECTION_VECTOR_FIELD, &index));
+		if (index.state == MILVUS_INDEX_FAILED)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("Milvus server \"%s\" could not build the index of collection \"%s\"",
+							GrpcNameOf(upload->connection->grpc), upload->config->collection_name),
+					 index.fail_reason ? errdetail_internal("%s", index.fail_reason) : 0));
+		if (index.exists && index.state == MILVUS_INDEX_FINISHED && index.pending_rows == 0)
+			return;
+	}
+}
+
+static GrpcFailure *
+NotLoadedYet(MilvusConnection *connection, const char *collection)
+{
+	GrpcFailure *failure = palloc0(sizeof(GrpcFailure));
+
+	failure->sqlstate = ERRCODE_CONNECTION_FAILURE;
+	failure->message = psprintf(_("Milvus server \"%s\" has not loaded collection \"%s\" in time"),
+								GrpcNameOf(connection->grpc), collection);
+	failure->hint = pstrdup(_("brain.request_timeout, or the option request_timeout, says how long to wait."));
+	return failure;
+}
+
+/*
+ * Have a collection loaded, within so many milliseconds; 0: however long it takes.
+ * Failures come back, as a search may do without.
+ */
+GrpcFailure *
+LoadAndWait(MilvusConnection *connection, const char *collection, int limit)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	GrpcFailure *failure = MilvusLoadCollection(connection->grpc, collection);
+	int			state = 0;
+
+	for (long poll = FIRST_POLL; failure == NULL; poll = NextPoll(poll))
+	{
+		failure = MilvusLoadState(connection->grpc, collection, &state);
+		if (failure == NULL && state == MILVUS_LOADED)
+			return NULL;
+		if (failure == NULL && limit > 0 && TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), limit))
+			failure = NotLoadedYet(connection, collection);
+	}
+	return failure;
+}
+
+/*
+ * Wait until searches with a guarantee of that timestamp see what was written,
+ * without waiting themselves. milvus-lite 2.x has no timestamps and shows a row
+ * some milliseconds late: until it counts as many rows as it has been sent.
+ */
+static void
+WaitUntilCounted(Upload *upload)
+{
+	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
+	{
+		int64		count = 0;
+
+		CheckFailure(MilvusCount(upload->connection->grpc, upload->config->collection_name,
+								 MILVUS_STRONG, 0, &count));
+		if (count >= upload->n_rows)
+			return;
+	}
+}
+
+/*
+ * Where the time of a build goes, to be told at DEBUG1; the benchmark reads it.
+ */
+static void
+TellPhase(const Upload *upload, const char *what)
+{
+	ereport(DEBUG1,
+			(errmsg_internal("collection \"%s\": %s after %.1f ms", upload->config->collection_name, what,
+							 (double) (GetCurrentTimestamp() - upload->started) / 1000)));
+}
+
+/*
+ * Everything after the last row, until the collection answers searches. A run
+ * without a row has no collection yet.
+ */
+void
+FinishUpload(Upload *upload)
+{
+	SendRows(upload);
+	if (!upload->created)
+		return;
+	TellPhase(upload, "rows sent");
+	if (upload->n_rows > 0)
+		FlushCollection(upload);
+	(void) FaultPoint("milvus_flushed");
+	TellPhase(upload, "flushed");
+	CreateIndex(upload);
+	(void) FaultPoint("milvus_indexed");
+	TellPhase(upload, "indexed");
+	CheckFailure(LoadAndWait(upload->connection, upload->config->collection_name, 0));
+	WaitUntilCounted(upload);
+	(void) FaultPoint("milvus_loaded");
+	TellPhase(upload, "loaded");
+}
+
+/*
+ * Drop what was made, as far as that can be done now; the rest is a sweep's.
+ */
+void
+DropUploaded(Upload *upload)
+{
+	if (upload->created)
+		(void) MilvusDropCollection(upload->connection->grpc, upload->config->collection_name);
+	upload->created = false;
+}
+
+/*
+ * The end of an upload, whose collection is kept or not.
+ */
+void
+EndUpload(Upload *upload, bool keep)
+{
+	BufFileClose(upload->sent_ids);
+	if (!keep)
+		DropUploaded(upload);
+}
+
+int64
+UploadedRows(const Upload *upload)
+{
+	return upload->n_rows;
+}
+
+bool
+UploadMade(const Upload *upload)
+{
+	return upload->created;
+}
+
+/*
+ * What a search must guarantee to see all rows; 0 on servers without timestamps.
+ */
+uint64
+UploadTimestamp(const Upload *upload)
+{
+	return upload->timestamp;
+}
+
+/*
+ * Call a function for each id that was sent.
+ */
+void
+ForEachUploadedId(Upload *upload, void (*function) (const char *id, void *arg), void *arg)
+{
+	char	   *id = palloc(COLLECTION_MAX_TEXT + 1);
+	uint32		length;
+
+	if (BufFileSeek(upload->sent_ids, 0, 0, SEEK_SET) != 0)
+		elog(ERROR, "could not rewind a temporary file");
+	while (BufFileRead(upload->sent_ids, &length, sizeof(length)) == sizeof(length))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (length > COLLECTION_MAX_TEXT || BufFileRead(upload->sent_ids, id, length) != length)
+			elog(ERROR, "a temporary file is damaged");
+		id[length] = '\0';
+		function(id, arg);
+	}
+	pfree(id);
+}

@@ -1,0 +1,1364 @@
+# Guards against: a milvus run that answers otherwise than an exact run over the same
+# table, whatever happens to the table, the session, the transaction, the collection,
+# the server or the cluster; a collection that stays behind; one that is written to or
+# dropped by whom it does not belong to.
+#
+# Each answer is compared with the exact run's, as text, which is bit for bit. The index
+# is FLAT, no two distances are equal: nothing but equality is right. brain.last_search()
+# proves that it was the collection that answered. What is on the server is asked of the
+# server, by pymilvus.
+use strict;
+use warnings FATAL => 'all';
+use IPC::Open2;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+# What a server cannot do: the test runs all the same, and has to fail. "cannot:" lines
+# of the output are the README's table.
+my %CANNOT = (
+	'a database other than the default one' => {
+		'milvus-lite-2.5.1' => 'has no databases, and takes their names for nothing' },
+	'ids with quotes and newlines' => {
+		'milvus-lite-2.5.1' => 'finds no id that has a single quote, a newline or a carriage return' },
+);
+
+my @KINDS = split ' ', $ENV{BRAIN_SERVERS_KINDS} // '';
+plan skip_all => 'milvus: no server runs' unless @KINDS && $ENV{BRAIN_SERVERS};
+my $only = $ENV{BRAIN_MILVUS_ONLY} // '';    # by hand: sections whose name matches
+
+my $json = JSON::PP->new->canonical->allow_nonref;
+my $folder = PostgreSQL::Test::Utils::tempdir;
+our $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
+$node->append_conf('postgresql.conf', "fsync = off\nmax_prepared_transactions = 5\nbrain.connect_timeout = '20s'\nlog_statement = none\n");
+$node->start;
+$node->safe_psql('postgres', 'CREATE ROLE reader; CREATE ROLE stranger; CREATE ROLE owner');
+
+# ---- the server under test -------------------------------------------------
+
+our ($kind, $db, %info, $client);
+my ($before, $MAKE);
+
+sub server_does
+{
+	my ($verb) = @_;
+	my $out = `'$ENV{BRAIN_SERVERS}' $verb $kind 2>&1`;
+	die "$verb $kind: $out" if $? != 0;
+	return map { /^(\w+)=(.*)$/ ? ($1 => $2) : () } split /\n/, $out;
+}
+
+# pymilvus, as somebody else: a line of JSON asks, a line of JSON answers.
+sub write_file { my ($path, $text) = @_; open my $f, '>:raw', $path or die $!; print $f $text; close $f; return; }
+write_file("$folder/client.py", <<'PYTHON');
+import json, sys, warnings
+warnings.filterwarnings("ignore")
+from pymilvus import connections, utility, Collection, CollectionSchema, FieldSchema, DataType
+
+class Does:
+    def names(self):
+        return sorted(utility.list_collections())
+    def ids(self, name):
+        c = Collection(name)
+        return sorted(r["pk"] for r in c.query('pk >= ""', output_fields=["pk"], consistency_level="Strong", limit=16000))
+    def drop(self, name):
+        utility.drop_collection(name)
+    def release(self, name):
+        Collection(name).release()
+    # one of the same name and layout, whose vectors are others
+    def replace(self, name, dim, metric, ids):
+        utility.drop_collection(name)
+        return self.make(name, dim, metric, ids)
+    def make(self, name, dim, metric, ids):
+        text = dict(dtype=DataType.VARCHAR, max_length=1000)
+        c = Collection(name, CollectionSchema([FieldSchema("pk", is_primary=True, **text),
+            FieldSchema("vector", DataType.FLOAT_VECTOR, dim=dim), FieldSchema("sample_id", **text)]))
+        c.insert([ids, [[float((i * (d + 3)) % 17 + 1) for d in range(dim)] for i in range(len(ids))], ids])
+        c.flush(timeout=60)
+        c.create_index("vector", {"index_type": "FLAT", "metric_type": metric, "params": {}}, timeout=60)
+        c.load(timeout=60)
+        return len(self.ids(name))
+
+class Database(Does):
+    def make_database(self, name):
+        from pymilvus import db
+        db.create_database(name)
+    def names_in(self, name):
+        from pymilvus import db
+        db.using_database(name)
+        try:
+            return self.names()
+        finally:
+            db.using_database("default")
+
+connections.connect(timeout=60, **json.loads(sys.argv[1]))
+for line in sys.stdin:
+    verb, *rest = json.loads(line)
+    try:
+        answer = {"ok": getattr(Database(), verb)(*rest)}
+    except Exception as e:
+        answer = {"error": str(e)}
+    print(json.dumps(answer), flush=True)
+PYTHON
+
+sub end_client
+{
+	return unless $client;
+	close $client->{in};
+	kill 'KILL', $client->{pid} if !eval { local $SIG{ALRM} = sub { die }; alarm 20; waitpid $client->{pid}, 0; alarm 0; 1 };
+	undef $client;
+	return;
+}
+
+sub start_client
+{
+	end_client();
+	my %options = map { $_ => $info{$_} } grep { defined $info{$_} } qw(user password server_name);
+	@options{qw(host port)} = $info{uri} =~ m{://([\d.]+):(\d+)} or die $info{uri};
+	%options = (%options, secure => JSON::PP::true, ca_pem_path => $info{ca}, client_pem_path => $info{cert}, client_key_path => $info{key}) if $info{cert};
+	%options = (%options, secure => JSON::PP::true, server_pem_path => $info{ca}) if $info{ca} && !$info{cert};
+	local $ENV{HOME} = $folder;
+	write_file("$folder/options", $json->encode(\%options));
+	my $pid = open2(my $out, my $in, 'sh', '-c', "exec '$info{python}' '$folder/client.py' \"\$(cat '$folder/options')\" 2>>'$folder/client.err'");
+	$client = { pid => $pid, in => $in, out => $out };
+	return;
+}
+
+sub somebody
+{
+	my (@asks) = @_;
+	start_client() unless $client;
+	my $line;
+	local $SIG{PIPE} = 'IGNORE';
+	eval {
+		local $SIG{ALRM} = sub { die "no answer\n" };
+		alarm 180;
+		syswrite $client->{in}, $json->encode(\@asks) . "\n";
+		$line = readline $client->{out};
+		alarm 0;
+	};
+	alarm 0;
+	die "pymilvus @asks: " . ($@ || slurp_file("$folder/client.err")) unless defined $line;
+	my $answer = JSON::PP->new->decode($line);
+	die "pymilvus @asks: $answer->{error}" if exists $answer->{error};
+	return $answer->{ok};
+}
+
+sub names { return join ' ', @{ somebody('names') }; }
+
+# milvus-lite 2.5.1 says what it was told a moment later.
+sub has_ids
+{
+	my ($name, $collection, $table, $where) = @_;
+	my $expected = sql(qq{SELECT coalesce(json_agg(id::text ORDER BY id::text COLLATE "C"), '[]') FROM $table WHERE $where});
+	my ($got, $until) = ('', time + 30);
+	$expected = $json->encode([ sort @{ JSON::PP->new->utf8->decode($expected) } ]);
+	while (time < $until)
+	{
+		$got = $json->encode([ sort @{ somebody('ids', $collection) } ]);
+		last if $got eq $expected;
+		sleep 0.2;
+	}
+	return Test::More::is($got, $expected, "$kind: $name");
+}
+
+# The vector of a number, and a table of them.
+$MAKE = q{
+		CREATE FUNCTION vec(i double precision, n integer DEFAULT 8) RETURNS real[] IMMUTABLE LANGUAGE sql AS
+			'SELECT array_agg((sin(i * 0.7 + d * d * 1.3) * (1 + i::int % 13 / 7.0) + cos(i * i * 0.01 * d))::real) FROM generate_series(1, n) d';
+		CREATE FUNCTION make(name text, n integer) RETURNS void LANGUAGE plpgsql AS
+			$$ BEGIN EXECUTE format('CREATE TABLE %s (id integer PRIMARY KEY, label text, embedding real[])', name);
+				EXECUTE format('INSERT INTO %s SELECT i, ''l'' || i %% 3, vec(i) FROM generate_series(1, %s) i', name, n); END $$;
+};
+
+# ---- asking ----------------------------------------------------------------
+
+# Names of tests begin with the server's.
+sub is_($$$) { my ($got, $expected, $name) = @_; return Test::More::is($got, $expected, "$kind: $name"); }
+sub like_($$$) { my ($got, $expected, $name) = @_; return Test::More::like($got, $expected, "$kind: $name"); }
+sub unlike_($$$) { my ($got, $expected, $name) = @_; return Test::More::unlike($got, $expected, "$kind: $name"); }
+sub ok_($$) { my ($got, $name) = @_; return Test::More::ok($got, "$kind: $name"); }
+
+# A test that the table at the top may say must fail.
+sub can
+{
+	my ($what, $worked, $why) = @_;
+	my $reason = $CANNOT{$what}{$kind};
+	if (!defined $reason) { ok_($worked, $what) or diag($why); }
+	elsif (ok_(!$worked, "cannot: $what: $reason")) { note "cannot: $kind | $what | $reason"; }
+	else { diag("$what works on $kind: take it out of the table"); }
+	return $worked;
+}
+
+sub sql { my ($statements, $database) = @_; return $node->safe_psql($database // $db, $statements); }
+
+# What statements print, in a session of their own, and then what they say.
+sub try
+{
+	my ($statements, $database) = @_;
+	my ($rc, $out, $err) = $node->psql($database // $db, $statements, on_error_stop => 0, timeout => 300);
+	return ($out // '', $err // '');
+}
+sub error_of { my (@a) = @_; return (try(@a))[1] =~ s/psql:<stdin>:\d+: //gr; }
+
+sub session
+{
+	my ($database) = @_;
+	my $session = $node->background_psql($database // $db, on_error_stop => 0, timeout => 300);
+	$session->set_query_timer_restart();
+	return $session;
+}
+sub ask { my ($session, $statements) = @_; my $out = $session->query($statements); return $out; }
+sub said { my ($session) = @_; my $said = $session->{stderr}; $session->{stderr} = ''; return $said; }
+
+# An answer of the milvus run and the exact run's, and which path was taken.
+#	keys: the two runs; in: a session; before, after: statements around, in the same one
+#	path: milvus; changes: how many there must be; rows: how many; says: what is on stderr
+sub without_warnings { my ($text) = @_; return $text =~ s/^[^\n]*WARNING:  \d+ samples? w[^\n]* left out of the search\n(DETAIL:[^\n]*(\n|\z))?(HINT:[^\n]*(\n|\z))?//gmr; }
+my @NAMES = qw(m e);
+sub same
+{
+	my ($name, $table, $query, %o) = @_;
+	my ($m, $e) = @{ $o{keys} // \@NAMES };
+	my $arguments = $o{arguments} // 'k => 10';
+	my $search = sub {
+		my ($label, $key) = @_;
+		return "SELECT '$label ' || row_to_json(s) FROM brain.sort_by_similarity('$table', $query, $arguments, brain_key => '$key') s ORDER BY rank;\n";
+	};
+	my $sql = ($o{before} // '') . ";\n" . $search->('m', $m) .
+		"SELECT 'path ' || (brain.last_search()->>'path') || ' ' || (brain.last_search()->>'changes') || ' ' || coalesce(brain.last_search()->>'reason', '');\n" .
+		$search->('e', $e) . ($o{after} // '');
+	my ($out, $err);
+	if ($o{in})
+	{
+		said($o{in});
+		$out = $o{in}->query($sql);
+		$err = said($o{in});
+	}
+	else { ($out, $err) = try($sql, $o{database}); }
+	# Rows that a search leaves out: exact warns of all, milvus of those that are changes,
+	# since the others are not in the collection.
+	$err = without_warnings($err);
+	my (@m, @e, $path);
+	foreach (split /\n/, $out)
+	{
+		push @m, $1 if /^m (.*)/;
+		push @e, $1 if /^e (.*)/;
+		$path = $1 if /^path (.*)/;
+	}
+	my @problems;
+	push @problems, "answers differ:\n" . join("\n", 'milvus:', @m, 'exact:', @e) if "@m" ne "@e";
+	$path //= 'none: ' . $out;
+	push @problems, "path $path" if $path !~ /^(\w+) (\d+)/ || $1 ne ($o{path} // 'milvus');
+	push @problems, "$path, not $o{changes} changes" if defined $o{changes} && ($path // '') !~ /^\w+ $o{changes} /;
+	push @problems, scalar(@m) . " rows, not $o{rows}" if defined $o{rows} && @m != $o{rows};
+	push @problems, 'no rows' if !defined $o{rows} && !@m;
+	push @problems, "it said: $err" if defined $o{says} ? $err !~ $o{says} : $err ne '';
+	return Test::More::is(join("\n", @problems), '', "$kind: $name");
+}
+
+# Both say the same, up to the key.
+sub same_error
+{
+	my ($name, $table, $query, $expected, %o) = @_;
+	my $arguments = $o{arguments} // 'k => 10';
+	my ($m, $e) = map { my $key = $_; error_of(($o{before} // '') . ";SELECT * FROM brain.sort_by_similarity('$table', $query, $arguments, brain_key => '$key')") =~ s/\b$key\b/KEY/gr }
+		@{ $o{keys} // \@NAMES };
+	like_($m, $expected, "$name: the error");
+	return is_($m, $e, "$name: as on exact");
+}
+
+sub compute
+{
+	my ($table, $key, %o) = @_;
+	my $arguments = join '', map { ", $_ => $o{$_}" } grep { $_ !~ /^[A-Z]/ } sort keys %o;
+	my $options = $o{OPTIONS} // q('{"index_type": "FLAT"}');
+	return "SELECT (r).brain_key, (r).backend, (r).metric, (r).dimensions, (r).indexed, (r).missing, (r).skipped FROM brain.compute_similarity('$table', '$key', backend => 'milvus', server => '@{[$o{SERVER} // 'm']}', options => $options$arguments) r";
+}
+sub compute_both
+{
+	my ($table, %o) = @_;
+	my $out = sql(compute($table, 'm', %o));
+	delete $o{collection_name}; delete $o{consistency_level};
+	$o{metric} //= q('dotproduct');
+	my $arguments = join '', map { ", $_ => $o{$_}" } grep { $_ !~ /^[A-Z]/ } sort keys %o;
+	sql("SELECT brain.compute_similarity('$table', 'e'$arguments)");
+	return $out;
+}
+sub collection_of { my ($table, $key, $database) = @_; return sql("SELECT b.collection FROM brain._bases b JOIN brain._runs r USING (run_id) WHERE format('%I.%I', r.dataset_schema, r.dataset_name)::regclass = '$table'::regclass AND r.brain_key = '" . ($key // 'm') . "'", $database); }
+sub changes { my ($table, $key) = @_; return sql("SELECT changes FROM brain.sync_status WHERE samples = '$table'::regclass AND brain_key = '" . ($key // 'm') . "'"); }
+# Until the log is empty: rows wait for transactions that began before they came, of
+# whomever, such as the one that drops a collection. Returns the last action, what all
+# have taken in, and the rows that there are.
+sub sync
+{
+	my ($table, $key) = @_;
+	my ($action, $taken, $rows) = ('', 0, 0);
+	for (my $until = time + 60; time < $until; sleep 0.1)
+	{
+		my ($did, $n, $are) = split /\|/, sql("SELECT s.action, s.changes, s.rows FROM brain.sync('$table', '" . ($key // 'm') . "') s");
+		$taken += $n;
+		($action, $rows) = ($did, $are) if $did ne 'none' || $action eq '';
+		last if changes($table, $key) eq '0';
+	}
+	return "$action|$taken|$rows";
+}
+
+# After a part that ended early, so that the next ones begin well.
+sub put_away
+{
+	try(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+		SET client_min_messages = warning; DROP SCHEMA IF EXISTS one CASCADE; DROP SCHEMA IF EXISTS two CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public; SELECT * FROM brain.sweep()});
+	try($MAKE);
+	$before = eval { names() } // '';
+	return;
+}
+
+# A part of the suite: what goes wrong in it does not end the others.
+sub section
+{
+	my ($name, $do) = @_;
+	return if $only ne '' && $name !~ /$only/;
+	my $start = time;
+	note "---- $kind: $name";
+	if (!eval { $do->(); 1 })
+	{
+		Test::More::fail("$kind: $name: $@");
+		put_away();
+	}
+	note sprintf '---- %s: %s took %.1f s', $kind, $name, time - $start;
+	return;
+}
+
+# What is on the server when these are, besides what was there at first.
+sub with { my (@names) = @_; return join ' ', sort(split(' ', $before), @names); }
+
+# What was committed as garbage is dropped at once, by nobody's sweep.
+sub gone
+{
+	my ($name, $expected) = @_;
+	$expected //= $before;
+	my ($got, $garbage) = ('', '');
+	for (my $until = time + 60; time < $until; sleep 0.1)
+	{
+		$got = names();
+		$garbage = sql('SELECT count(*) FROM brain.garbage');
+		last if $got eq $expected && $garbage eq '0';
+	}
+	return is_("$got, garbage: $garbage", "$expected, garbage: 0", $name);
+}
+
+# What a part has made is gone, with the sweep that belongs to it.
+sub clean
+{
+	my (@tables) = @_;
+	my ($out, $err) = try(join '', map { "DROP TABLE IF EXISTS $_ CASCADE;" } @tables);
+	($out, $err) = try('SELECT * FROM brain.sweep()');
+	is_($err, '', "sweep after @tables");
+	return gone("no collection and no garbage after @tables");
+}
+
+sub set_up
+{
+	($kind) = @_;
+	$db = $kind =~ s/\W/_/gr;
+	%info = server_does('info');
+	start_client();
+	$before = names();
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	my @options = ("uri '$info{uri}'");
+	push @options, "server_name '$info{server_name}'" if $info{server_name};
+	push @options, $info{cert} ? ("ca_pem_path '$info{ca}'", "client_pem_path '$info{cert}'", "client_key_path '$info{key}'") : "server_pem_path '$info{ca}'" if $info{ca};
+	my $mapping = $info{user} ? "OPTIONS (user '$info{user}', password '$info{password}')" : '';
+	sql(qq{
+		CREATE EXTENSION milvus_brain;
+		CREATE SERVER m FOREIGN DATA WRAPPER milvus_fdw OPTIONS (@{[join ', ', @options]});
+		CREATE USER MAPPING FOR CURRENT_USER SERVER m $mapping;
+		$MAKE;
+		GRANT USAGE ON SCHEMA brain TO PUBLIC});
+	return;
+}
+
+# ---- the parts -------------------------------------------------------------
+
+my $Q = q{vec(1000.5)};    # a vector that no table has
+
+sub part_metrics
+{
+	sql(q{SELECT make('a', 400); INSERT INTO a VALUES (401, 'none', NULL), (402, 'bad', '{1,2,3}'), (403, 'nan', '{1,2,3,4,5,6,7,NaN}'), (404, 'zero', '{0,0,0,0,0,0,0,0}')});
+	like_(error_of(compute('a', 'm')), qr/402/, 'a bad embedding ends a build, and is named');
+	is_(sql('SELECT count(*) FROM brain.runs'), '0', 'and there is no run');
+	is_(names(), $before, 'nor a collection');
+	is_(sql(compute('a', 'default', skip_failures => 'true')), 'default|milvus|dotproduct|8|401|1|2', 'the result row; the metric is dotproduct where none is named');
+	my %score = (cosine => '1 - distance', dotproduct => '-distance', euclidean => 'distance ^ 2');
+	for my $metric (qw(cosine dotproduct euclidean))
+	{
+		my @keys = ($metric eq 'dotproduct' ? 'default' : "m_$metric", "e_$metric");
+		my $skipped = $metric eq 'cosine' ? 3 : 2;
+		if ($metric ne 'dotproduct')
+		{
+			is_(sql(compute('a', $keys[0], metric => "'$metric'", skip_failures => 'true')), "$keys[0]|milvus|$metric|8|" . (403 - $skipped) . "|1|$skipped", "$metric: the result row");
+		}
+		sql("SELECT brain.compute_similarity('a', 'e_$metric', metric => '$metric', skip_failures => true)");
+		my %o = (keys => \@keys);
+		same("$metric: by vector", 'a', $Q, %o, changes => 0, rows => 10);
+		same("$metric: by id", 'a', '17', %o);
+		same("$metric: by id as text", 'a', q{'17'}, %o);
+		same("$metric: several ids", 'a', 'ARRAY[3, 77, 205]', %o);
+		same("$metric: several vectors", 'a', 'ARRAY[vec(3.3), vec(200.1)]', %o);
+		same("$metric: k larger than the index", 'a', $Q, %o, arguments => 'k => 1000', rows => 403 - $skipped);
+		same("$metric: k = 1", 'a', $Q, %o, arguments => 'k => 1', rows => 1);
+		same("$metric: k NULL", 'a', $Q, %o, arguments => 'k => NULL', rows => 403 - $skipped, path => 'table');
+		same("$metric: reverse", 'a', $Q, %o, arguments => 'k => 10, reverse => true', path => 'table');
+		for my $aggregation (qw(post-mean post-min post-max))
+		{
+			same("$metric: $aggregation", 'a', 'ARRAY[3, 77, 205]', %o, arguments => "k => 10, aggregation => '$aggregation'", path => 'table');
+		}
+		same("$metric: a filter", 'a', $Q, %o, arguments => q{k => 10, filter => $$label = 'l1'$$});
+		my $at = sql("SELECT distance FROM brain.sort_by_similarity('a', $Q, k => 30, brain_key => '$keys[1]') WHERE rank = 20");
+		same("$metric: max_distance", 'a', $Q, %o, arguments => "k => 100, max_distance => $at", rows => 20);
+		same("$metric: max_distance that nothing has", 'a', $Q, %o, arguments => 'k => 100, max_distance => -1e6', rows => 0);
+		is_(sql("SELECT bool_and(score = $score{$metric}) FROM brain.sort_by_similarity('a', $Q, brain_key => '$keys[0]')"), 't', "$metric: the score") if $metric ne 'euclidean';
+		same_error("$metric: an id that is not there", 'a', '9999', qr/9999/, %o);
+		same_error("$metric: a sample without embedding", 'a', '401', qr/401/, %o);
+		same_error("$metric: NaN in the query", 'a', q{'[1,2,3,4,5,6,7,NaN]'}, qr/NaN|finite/i, %o);
+		same_error("$metric: a query of another dimension", 'a', q{'[1,2,3]'}, qr/dimension/, %o);
+		same_error("$metric: k = 0", 'a', $Q, qr/\bk\b/, %o, arguments => 'k => 0');
+		if ($metric eq 'cosine') { same_error('cosine: a zero vector', 'a', q{'[0,0,0,0,0,0,0,0]'}, qr/zero/, %o); }
+		else { same("$metric: a zero vector", 'a', q{'[0,0,0,0,0,0,0,0]'}, %o, arguments => 'k => 5', rows => 5); }
+	}
+	# a filter that few rows pass: whichever path, the same
+	for my $filter ('id = 399', 'id > 395', 'false')
+	{
+		my ($m, $e) = map { sql(qq{SELECT row_to_json(s) FROM brain.sort_by_similarity('a', $Q, k => 10, filter => \$\$$filter\$\$, brain_key => '$_') s ORDER BY rank}) } qw(m_cosine e_cosine);
+		is_($m, $e, "the filter $filter");
+	}
+	# whole rows, vectors, neighbours, counts
+	for my $call (
+		q{SELECT rank, (sample).id, (sample).label, distance, score FROM brain.similar_samples(NULL::a, 17, k => 7, brain_key => 'KEY') ORDER BY rank},
+		q{SELECT * FROM brain.get_embeddings('a', 'KEY', ARRAY[5, 3, 400])},
+		q{SELECT * FROM brain.get_embeddings('a', 'KEY') ORDER BY sample_id},
+		q{SELECT * FROM brain.neighbors('a', 'KEY', k => 3) ORDER BY sample_id, rank},
+		q{SELECT (r).metric, (r).dimensions, (r).indexed, (r).missing, (r).skipped FROM brain.load_brain_results('a', 'KEY') r})
+	{
+		my ($m, $e) = map { my $key = $_; my ($out, $err) = try($call =~ s/KEY/$key/r); without_warnings("$out\n$err") =~ s/\b$key\b/KEY/gr } qw(m_cosine e_cosine);
+		is_($m, $e, 'as on exact: ' . ($call =~ /brain\.(\w+)/)[0] . ($call =~ /ids|ARRAY/ ? ' of ids' : ''));
+	}
+	like_(sql(q{SELECT to_jsonb(r) FROM brain.list_brain_runs('a') r WHERE brain_key = 'm_cosine'}), qr/"backend": "milvus"/, 'list_brain_runs says milvus');
+	clean('a');
+	return;
+}
+
+sub part_text_keys
+{
+	# ids that mean something to somebody
+	my $hostile = q{ARRAY['"', '\\', '%', '%s', '_', '{', '}', '{0}', '{{pk}}', '$1', '--', '/*', ';', '`', '\"', '\\\\', '\n', '\t', '\x00', '\u0041', '[1, 2]',
+		'" or pk != "', '" in ["', '\" or true', 'pk', 'true', 'null', 'NaN', '1e5', 'é', 'É', '日本語', '😀', 'ß', chr(1), chr(9), chr(127), chr(160), chr(8232), chr(65533), ' ', '  x', 'x ', repeat('é', 500)]};
+	my $unaddressable = q{ARRAY['''', E'\n', E'\r', E'x\ny', ''' or ''1''=''1', 'it''s', E'\r\n', '"''']};
+	sql(qq{CREATE TABLE b (id text COLLATE "C" PRIMARY KEY, label text, embedding real[]);
+		INSERT INTO b SELECT id, 'l', vec(row_number() OVER (ORDER BY id) + 0.25) FROM (
+			SELECT DISTINCT CASE i / 50 WHEN 0 THEN h[1 + i % n] WHEN 1 THEN h[1 + i % n] || i WHEN 2 THEN i || h[1 + i % n] WHEN 3 THEN h[1 + i % n] || h[1 + i * 7 % n]
+				WHEN 4 THEN 'a' || h[1 + i % n] || 'b' || h[1 + i * 5 % n] || 'c' ELSE repeat(h[1 + i % n], 3) || i END
+			FROM (SELECT h, array_length(h, 1) n FROM (SELECT $hostile || $unaddressable h) x) x, generate_series(0, 349) i) x(id)});
+	cmp_ok(sql('SELECT count(*) FROM b'), '>=', 300, "$kind: 300 hostile ids");
+	my ($out, $err) = try(compute('b', 'm'));
+	if (!can('ids with quotes and newlines', $err eq '' && $out =~ /^m\|milvus\|dotproduct\|8\|/, $err))
+	{
+		like_($err, qr/ERROR: .*cannot have the sample id "/, 'an id that it cannot have is refused at the build, and is named');
+		is_(sql('SELECT count(*) FROM brain.runs'), '0', 'and leaves no run');
+		sql(q{DELETE FROM b WHERE id ~ E'[\'\n\r]'});
+		cmp_ok(sql('SELECT count(*) FROM b'), '>=', 200, "$kind: ids remain");
+		sql(compute('b', 'm', overwrite => 'true'));
+	}
+	sql(q{SELECT brain.compute_similarity('b', 'e', metric => 'dotproduct')});
+	my $all = sub {
+		my ($name, %o) = @_;
+		my ($m, $e) = map { sql(qq{SELECT md5(b.id), row_to_json(s) FROM b, LATERAL brain.sort_by_similarity('b', b.id, k => 3, brain_key => '$_') s ORDER BY b.id, s.rank}) } qw(m e);
+		is_($m, $e, "hostile ids: each as a query: $name");
+		same("hostile ids: all of them: $name", 'b', $Q, arguments => 'k => 1000', %o);
+		return;
+	};
+	my $collection = collection_of('b');
+	$all->('as built', changes => 0);
+	has_ids('hostile ids: the server has them as they are', $collection, 'b', 'true');
+	sql(q{UPDATE b SET embedding = vec(length(id) * 1000 + ascii(id || 'x') + 0.125 * length(md5(id)) + ('x' || left(md5(id), 6))::bit(24)::int / 1000.0)});
+	$all->('changed');
+	like_(sync('b'), qr/^\w+\|\d+\|\d+$/, 'hostile ids: changed and synced');
+	is_(changes('b'), 0, 'hostile ids: the log is empty');
+	$all->('changed and synced', changes => 0);
+	has_ids('hostile ids: the same on the server', $collection, 'b', 'true');
+	sql(q{DELETE FROM b WHERE ascii(md5(id)) % 2 = 0});
+	cmp_ok(sql('SELECT count(*) FROM b'), '>=', 50, "$kind: some are gone, some not");
+	$all->('half of them deleted');
+	sync('b');
+	$all->('half of them deleted and synced', changes => 0);
+	has_ids('hostile ids: those and no others are gone from the server', $collection, 'b', 'true');
+	if ($CANNOT{'ids with quotes and newlines'}{$kind})
+	{
+		sql(q{INSERT INTO b VALUES ('it''s', 'new', vec(4444))});
+		same('an id that it cannot have comes later', 'b', $Q, arguments => 'k => 1000', changes => 1);
+		my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('b', 'm') s});
+		like_("$out$err", qr/it's/, 'a sync names it');
+		same('and it is found all the same', 'b', $Q, arguments => 'k => 1000', changes => 1);
+	}
+	clean('b');
+	return;
+}
+
+sub part_uuid_keys
+{
+	sql(q{CREATE TABLE u (id uuid PRIMARY KEY, embedding real[]); INSERT INTO u SELECT md5(i::text)::uuid, vec(i) FROM generate_series(1, 100) i});
+	is_(compute_both('u', metric => q('euclidean'), consistency_level => q('Strong'), collection_name => q('named_by_us')), 'm|milvus|euclidean|8|100|0|0', 'uuid keys, consistency_level, collection_name');
+	like_(names(), qr/\bnamed_by_us\b/, 'the collection has the name that was given');
+	same('uuid keys: by vector', 'u', $Q, changes => 0);
+	same('uuid keys: by id', 'u', q{md5('7')::uuid});
+	same('uuid keys: by id in capitals', 'u', q{upper(md5('7'))});
+	sql(q{UPDATE u SET embedding = vec(1000.25) WHERE id = md5('50')::uuid; DELETE FROM u WHERE id = md5('51')::uuid});
+	sync('u');
+	same('uuid keys: synced', 'u', $Q, changes => 0);
+	has_ids('uuid keys: the server has them', 'named_by_us', 'u', 'true');
+	# a second run does not get it
+	sql(q{DELETE FROM u WHERE id = md5('52')::uuid});
+	sql(compute('u', 'second', metric => q('euclidean'), collection_name => q('named_by_us')));
+	isnt(collection_of('u', 'second'), 'named_by_us', "$kind: a second run of that name gets another collection");
+	same('the second one', 'u', $Q, keys => [qw(second e)]);
+	same('and the first one goes on', 'u', $Q, changes => 1);
+	is_(scalar(@{ somebody('ids', 'named_by_us') }), 99, 'in a collection of its own');
+	sql(q{SELECT brain.delete_brain_run('u', 'second', cleanup => true)});
+	gone('the second one is deleted, not the first', with('named_by_us'));
+	same('which goes on', 'u', $Q, changes => 1);
+	# nor does anybody get what is somebody's
+	is_(somebody('make', 'of_somebody', 8, 'L2', [ 'a', 'b' ]), 2, 'a collection of somebody');
+	like_(error_of(compute('u', 'third', metric => q('euclidean'), collection_name => q('of_somebody'))), qr/ERROR: .*"of_somebody"/, "somebody's collection is refused");
+	like_(error_of(compute('u', 'm', metric => q('euclidean'), collection_name => q('of_somebody'), overwrite => 'true')), qr/ERROR: .*"of_somebody"/, 'with overwrite, too');
+	sql('SELECT * FROM brain.sweep()');
+	is_($json->encode(somebody('ids', 'of_somebody')), '["a","b"]', 'and is as it was');
+	same('so is our run', 'u', $Q, changes => 1);
+	somebody('drop', 'of_somebody');
+	clean('u');
+	return;
+}
+
+sub part_transactions
+{
+	sql(q{SELECT make('t', 500)});
+	compute_both('t', metric => q('cosine'));
+	my $s = session();
+	my %in = (in => $s);
+	my $rows = sub { return ask($s, "SELECT count(*) FROM t"); };
+
+	same('before', 't', $Q, %in, changes => 0);
+	ask($s, 'BEGIN; INSERT INTO t VALUES (1001, $$new$$, vec(1000.5)), (1002, $$new$$, vec(1000.6))');
+	same('own INSERT is seen', 't', $Q, %in, changes => 2);
+	is_(ask($s, "SELECT sample_id FROM brain.sort_by_similarity('t', $Q, k => 1, brain_key => 'm')"), '1001', 'it is the nearest');
+	same('by nobody else', 't', $Q, changes => 0);
+	ask($s, 'UPDATE t SET embedding = vec(id + 7000) WHERE id % 5 = 0');
+	same('own UPDATE is seen', 't', $Q, %in);
+	ask($s, 'DELETE FROM t WHERE id % 7 = 1');
+	same('own DELETE is seen', 't', $Q, %in);
+	same('own changes, more than k', 't', $Q, %in, arguments => 'k => 1000', rows => $rows->());
+	ask($s, 'SAVEPOINT s; UPDATE t SET embedding = vec(id + 9000) WHERE id % 3 = 0; DELETE FROM t WHERE id % 3 = 1');
+	same('within a savepoint', 't', $Q, %in);
+	ask($s, 'ROLLBACK TO s');
+	same('rolled back to the savepoint', 't', $Q, %in, arguments => 'k => 1000', rows => $rows->());
+	ask($s, 'UPDATE t SET id = id + 5000 WHERE id % 11 = 2');
+	same('own changes of keys', 't', $Q, %in, arguments => 'k => 1000', rows => $rows->());
+	ask($s, 'TRUNCATE t');
+	is_(ask($s, "SELECT count(*) FROM brain.sort_by_similarity('t', $Q, brain_key => 'm')"), '0', 'own TRUNCATE is seen');
+	ask($s, 'INSERT INTO t VALUES (77, $$again$$, vec(3))');
+	is_(ask($s, "SELECT sample_id FROM brain.sort_by_similarity('t', $Q, brain_key => 'm')"), '77', 'and what came after it');
+	ask($s, 'ROLLBACK');
+	same('rolled back: as it was', 't', $Q, %in, changes => 0, arguments => 'k => 1000', rows => 500);
+
+	# taken in
+	sql('INSERT INTO t SELECT i, $$new$$, vec(i) FROM generate_series(501, 520) i; UPDATE t SET embedding = vec(id + 3000) WHERE id BETWEEN 100 AND 120; DELETE FROM t WHERE id BETWEEN 200 AND 210');
+	same('committed, not synced', 't', $Q, changes => 52);
+	like_(sync('t'), qr/^\w+\|52\|509$/, 'sync takes in what it says');
+	is_(changes('t'), 0, 'the log is empty');
+	same('synced', 't', $Q, changes => 0, arguments => 'k => 1000', rows => 509);
+	same('synced: a session from before', 't', $Q, %in, changes => 0, arguments => 'k => 1000', rows => 509);
+	has_ids('synced: the server has the ids of the table', collection_of('t'), 't', 'true');
+	like_(sync('t'), qr/^none\|0\|509$/, 'a second sync has nothing to do');
+
+	# a transaction that has written is open
+	ask($s, 'BEGIN; INSERT INTO t VALUES (2001, $$late$$, vec(1000.5)); UPDATE t SET embedding = vec(77777) WHERE id = 5');
+	sql('INSERT INTO t VALUES (2002, $$early$$, vec(1000.7)); DELETE FROM t WHERE id = 6');
+	my ($out, $err) = try(q{SET lock_timeout = '20s'; SELECT s.action, s.reason FROM brain.sync('t', 'm') s});
+	unlike_($err, qr/ERROR/, 'a sync beside an open writer does not fail');
+	same('beside an open writer', 't', $Q);
+	same('in the open writer', 't', $Q, %in);
+	ask($s, 'COMMIT');
+	cmp_ok(changes('t'), '>=', 2, "$kind: its rows wait in the log");
+	same('after the open writer', 't', $Q, arguments => 'k => 1000', rows => 510);
+	sync('t');
+	is_(changes('t'), 0, 'and are taken in by the next sync');
+	same('after the next sync', 't', $Q, changes => 0, arguments => 'k => 1000', rows => 510);
+
+	# an old snapshot, and a cursor
+	ask($s, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+	same('REPEATABLE READ: first', 't', $Q, %in);
+	my $old = ask($s, "SELECT row_to_json(s) FROM brain.sort_by_similarity('t', $Q, k => 50, brain_key => 'e') s ORDER BY rank");
+	my $c = session();
+	ask($c, "BEGIN; DECLARE c CURSOR FOR SELECT row_to_json(s) FROM brain.sort_by_similarity('t', $Q, k => 50, brain_key => 'm') s ORDER BY rank");
+	sql('UPDATE t SET embedding = vec(id + 11000) WHERE id % 2 = 0; DELETE FROM t WHERE id % 5 = 3; INSERT INTO t SELECT i, $$new$$, vec(i) FROM generate_series(3001, 3050) i');
+	($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('t', 'm') s});
+	unlike_($err, qr/ERROR/, 'a sync beside old snapshots does not fail');
+	is_(ask($s, "SELECT row_to_json(s) FROM brain.sort_by_similarity('t', $Q, k => 50, brain_key => 'm') s ORDER BY rank"), $old, 'REPEATABLE READ: the old answer beside a sync');
+	is_(ask($c, 'FETCH ALL FROM c'), $old, 'a cursor that was open: the old answer');
+	same('a new snapshot: the new answer', 't', $Q);
+	ask($s, 'COMMIT');
+	ask($c, 'COMMIT');
+	$c->quit;
+	sync('t');
+	is_(changes('t'), 0, 'all is taken in when the old snapshots are gone');
+	same('REPEATABLE READ, over', 't', $Q, %in, changes => 0, arguments => 'k => 1000');
+	has_ids('the server has the ids of the table', collection_of('t'), 't', 'true');
+
+	# a long log
+	sql('UPDATE t SET embedding = vec(id + 20000 + i) FROM generate_series(1, 1) i; INSERT INTO t SELECT i, $$many$$, vec(i) FROM generate_series(10001, 12000) i; DELETE FROM t WHERE id BETWEEN 11000 AND 11200');
+	{
+		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('t', $Q, k => 50, brain_key => '$_') s ORDER BY rank") } qw(m e);
+		is_($m, $e, 'a long log');
+	}
+	sync('t', $_) foreach qw(m e);
+	is_(changes('t'), 0, 'a long log is taken in');
+	same('a long log: synced', 't', $Q, changes => 0, arguments => 'k => 3000', rows => sql('SELECT count(*) FROM t'));
+	has_ids('a long log: the server has the ids of the table', collection_of('t'), 't', 'true');
+
+	# TRUNCATE, committed
+	sql('TRUNCATE t');
+	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('t', $Q, brain_key => 'm')"), '0', 'TRUNCATE: nothing');
+	sql('INSERT INTO t SELECT i, $$l$$, vec(i + 0.5) FROM generate_series(1, 40) i');
+	{
+		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('t', $Q, k => 50, brain_key => '$_') s ORDER BY rank") } qw(m e);
+		is_($m, $e, 'TRUNCATE: then what came after it');
+	}
+	sync('t', $_) foreach qw(m e);
+	same('TRUNCATE: synced', 't', $Q, changes => 0, arguments => 'k => 100', rows => 40);
+	has_ids('TRUNCATE: the server has the ids of the table', collection_of('t'), 't', 'true');
+	$s->quit;
+	clean('t');
+	return;
+}
+
+sub part_rights
+{
+	sql(q{SELECT make('r', 300); ALTER TABLE r ADD COLUMN secret text; CREATE POLICY p ON r FOR SELECT TO reader USING (id % 3 = 0); ALTER TABLE r ENABLE ROW LEVEL SECURITY;
+		SELECT make('c', 100); GRANT SELECT (id, embedding) ON c TO reader; GRANT SELECT (id, label) ON c TO stranger});
+	sql(qq{GRANT SELECT ON r TO reader, stranger; GRANT USAGE ON FOREIGN SERVER m TO reader, stranger;
+		CREATE USER MAPPING FOR reader SERVER m; CREATE USER MAPPING FOR stranger SERVER m});
+	compute_both('r');
+	compute_both('c');
+	my %as = (before => 'SET ROLE reader');
+	same('row security: rows that one may see', 'r', $Q, %as, arguments => 'k => 10', rows => 10);
+	same('row security: all of them', 'r', $Q, %as, arguments => 'k => 1000', rows => 100);
+	same('row security: and a filter', 'r', $Q, %as, arguments => q{k => 10, filter => $$label = 'l0'$$}, rows => 10);
+	is_(sql("SET ROLE reader; SELECT count(*) FROM brain.sort_by_similarity('r', $Q, k => 1000, brain_key => 'm') WHERE sample_id::int % 3 <> 0"), '0', 'row security: no id that is hidden');
+	same_error('row security: a hidden id as query', 'r', '100', qr/100/, %as);
+	is_(sql("SET ROLE stranger; SELECT count(*) FROM brain.sort_by_similarity('r', $Q, k => 1000, brain_key => 'm')"), '0', 'row security: whom no policy lets see has nothing');
+	sql('INSERT INTO r SELECT i, $$new$$, vec(i) FROM generate_series(301, 330) i; DELETE FROM r WHERE id = 99');
+	same('row security: changes', 'r', $Q, %as, arguments => 'k => 1000', rows => 109);
+	sync('r');
+	same('row security: synced by the owner', 'r', $Q, %as, arguments => 'k => 1000', rows => 109, changes => 0);
+	same('column privileges: key and embedding are enough', 'c', $Q, %as);
+	same_error('column privileges: the embedding is not for all', 'c', $Q, qr/permission denied/, before => 'SET ROLE stranger');
+	like_(error_of('SET ROLE reader; ' . compute('c', 'mine')), qr/must be owner/, 'computing is for the owner');
+	like_(error_of(q{SET ROLE reader; SELECT brain.cleanup('c', 'm')}), qr/must be owner/, 'so is cleaning up');
+	# without USAGE on the server: nothing is asked of it for them
+	sql('REVOKE USAGE ON FOREIGN SERVER m FROM reader');
+	my ($out, $err) = try("SET ROLE reader; SELECT row_to_json(s) FROM brain.sort_by_similarity('c', $Q, k => 10, brain_key => 'm') s ORDER BY rank; SELECT brain.last_search()->>'path'");
+	my $exact = sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('c', $Q, k => 10, brain_key => 'e') s ORDER BY rank");
+	ok_($err =~ /ERROR: .*permission denied/ || $out eq "$exact\ntable", 'without USAGE on the server: an error, or the table') or diag("$out\n$err");
+	sql('DROP USER MAPPING FOR reader SERVER m; DROP USER MAPPING FOR stranger SERVER m; REVOKE USAGE ON FOREIGN SERVER m FROM stranger');
+	clean('r', 'c');
+	return;
+}
+
+# Indexes and options of a call; and that a search sees what a sync wrote, whatever the level.
+sub part_options
+{
+	sql(q{SELECT make('i', 600)});
+	sql(q{SELECT brain.compute_similarity('i', 'e', metric => 'cosine')});
+	my ($out, $err) = try(compute('i', 'm', metric => q('cosine'), OPTIONS => 'NULL'));
+	is_($out, 'm|milvus|cosine|8|600|0|0', 'the index that is made where none is named');
+	my $refuses = $kind eq 'milvus-lite-2.5.1';
+	like_($err, $refuses ? qr/NOTICE: .*AUTOINDEX/s : qr/^(?!.*AUTOINDEX)/s, $refuses ? 'not HNSW here, as a NOTICE says' : 'without a NOTICE');
+	is_(sql(q{SELECT count(*) >= 95 FROM generate_series(1, 100) q, LATERAL brain.sort_by_similarity('i', vec(q + 0.5), k => 1, brain_key => 'm') m, LATERAL brain.sort_by_similarity('i', vec(q + 0.5), k => 1, brain_key => 'e') e WHERE m.sample_id = e.sample_id AND m.distance = e.distance}), 't', 'it finds the nearest');
+	is_(sql(q{SELECT brain.sort_by_similarity('i', vec(0.5), brain_key => 'm'); SELECT brain.last_search()->>'path'}) =~ /milvus$/ ? 1 : 0, 1, 'and is what was asked');
+	my %options = ('lists, all of which are read' => q('{"index_type": "IVF_FLAT", "index_params": {"nlist": 8}, "search_params": {"nprobe": 8}}'),
+		'many requests' => q('{"index_type": "FLAT", "batch_bytes": 65536}'));
+	$options{'two shards'} = q('{"index_type": "FLAT", "shards_num": 2}') if $kind !~ /lite/;
+	for my $name (sort keys %options)
+	{
+		is_(sql(compute('i', 'm', metric => q('cosine'), overwrite => 'true', OPTIONS => $options{$name})), 'm|milvus|cosine|8|600|0|0', $name);
+		same($name, 'i', $Q, changes => 0, arguments => 'k => 1000', rows => 600);
+	}
+	for my $level (qw(Eventually Bounded Session Strong))
+	{
+		sql(compute('i', 'm', metric => q('cosine'), overwrite => 'true', consistency_level => "'$level'"));
+		for my $round (1 .. 3)
+		{
+			sql("UPDATE i SET embedding = vec(id + $round * 1000 + ascii('$level')) WHERE id % 3 = $round % 3; DELETE FROM i WHERE id = $round * 7 + ascii('$level'); INSERT INTO i SELECT i, 'n', vec(i + 0.3) FROM generate_series($round * 1000 + ascii('$level') * 10, $round * 1000 + ascii('$level') * 10 + 5) i ON CONFLICT DO NOTHING");
+			sync('i', $_) foreach qw(m e);
+			same("$level: a search right after a sync, $round", 'i', $Q, changes => 0, arguments => 'k => 50', rows => 50);
+		}
+	}
+	# another database of the server
+	sql("CREATE SERVER other FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '$info{uri}', db_name 'brain_tests'); CREATE USER MAPPING FOR CURRENT_USER SERVER other");
+	eval { somebody('make_database', 'brain_tests') } or note "$kind: $@";
+	sql(q{SELECT brain.delete_brain_run('i', 'm', cleanup => true)});
+	gone('before another database is used');
+	my $n = sql('SELECT count(*) FROM i');
+	($out, $err) = try(compute('i', 'm', metric => q('cosine'), SERVER => 'other'));
+	if (can('a database other than the default one', $out eq "m|milvus|cosine|8|$n|0|0", $err))
+	{
+		is_(names(), $before, 'nothing is in the default one');
+		is_(join(' ', @{ somebody('names_in', 'brain_tests') }), collection_of('i'), 'it is in that one');
+		same('another database', 'i', $Q, changes => 0);
+		sql('DELETE FROM i WHERE id < 5');
+		sync('i');
+		same('another database: synced', 'i', $Q, changes => 0, arguments => 'k => 50');
+		sql(q{SELECT brain.delete_brain_run('i', 'm', cleanup => true)});
+		wait_for('another database: dropped', sub { !@{ somebody('names_in', 'brain_tests') } });
+	}
+	else
+	{
+		like_($err, qr/ERROR: .*database/i, 'a server that ignores databases is refused');
+		is_(names(), $before, 'and has no collection');
+	}
+	sql('DROP SERVER other CASCADE');
+	clean('i');
+	return;
+}
+
+# A role that is nobody special does all of it, with its own mapping.
+sub part_owner
+{
+	my $mapping = $info{user} ? "OPTIONS (user '$info{user}', password '$info{password}')" : '';
+	sql("GRANT USAGE ON FOREIGN SERVER m TO owner; CREATE USER MAPPING FOR owner SERVER m $mapping; GRANT CREATE ON SCHEMA public TO owner; SET ROLE owner; SELECT make('q', 100)");
+	my %as = (before => 'SET ROLE owner');
+	is_(sql('SET ROLE owner; ' . compute('q', 'm', metric => q('cosine'))), 'm|milvus|cosine|8|100|0|0', 'an ordinary owner computes');
+	sql(q{SET ROLE owner; SELECT brain.compute_similarity('q', 'e', metric => 'cosine')});
+	same('an ordinary owner searches', 'q', $Q, %as, changes => 0);
+	sql('SET ROLE owner; INSERT INTO q VALUES (200, $$new$$, vec(1000.5)); DELETE FROM q WHERE id = 3');
+	same('with changes', 'q', $Q, %as, changes => 2);
+	like_(sql(q{SET ROLE owner; SELECT s.action, s.changes, s.rows FROM brain.sync('q', 'm') s}), qr/^\w+\|2\|100$/, 'and syncs');
+	same('an ordinary owner, synced', 'q', $Q, %as, changes => 0, arguments => 'k => 1000', rows => 100);
+	sql(q{SET ROLE owner; SELECT brain.delete_brain_run('q', 'm', cleanup => true)});
+	gone('and deletes');
+	sql('SET ROLE owner; ' . compute('q', 'm'));
+	like_(error_of(q{SET ROLE reader; SELECT brain.cleanup('q', 'm')}), qr/ERROR: .*(must be owner|permission denied)/, 'which another may not');
+	sql('SET ROLE owner; DROP TABLE q');
+	gone('and drops');
+	sql('DROP USER MAPPING FOR owner SERVER m; REVOKE ALL ON FOREIGN SERVER m FROM owner; REVOKE CREATE ON SCHEMA public FROM owner');
+	return;
+}
+
+sub part_views
+{
+	sql(q{SELECT make('w', 200); CREATE VIEW v AS SELECT id, label, embedding FROM w WHERE id > 10; CREATE MATERIALIZED VIEW mv AS SELECT * FROM w; CREATE UNIQUE INDEX ON mv (id)});
+	my ($out, $err) = try(compute('v', 'm', id_field => q('id')));
+	is_($out, 'm|milvus|dotproduct|8|190|0|0', 'a view');
+	my $says = $err;
+	sql(q{SELECT brain.compute_similarity('v', 'e', metric => 'dotproduct', id_field => 'id')});
+	compute_both('mv', id_field => q('id'));
+	same('a view', 'v', $Q, changes => 0);
+	same('a materialised view', 'mv', $Q, changes => 0);
+	like_($says . sql(q{SELECT concat(reason) FROM brain.sync_status WHERE samples = 'v'::regclass AND brain_key = 'm'}), qr/NOTICE: .*does not follow its dataset/, 'it is said that it does not follow');
+	my $nearest = sql("SELECT sample_id FROM brain.sort_by_similarity('v', $Q, k => 1, brain_key => 'm')");
+	sql("DELETE FROM w WHERE id = $nearest");
+	same('a view: a row that was deleted does not come back', 'v', $Q, arguments => 'k => 10', rows => 10);
+	same('a view: nor among all', 'v', $Q, arguments => 'k => 1000', rows => 189);
+	same('a materialised view has it still', 'mv', $Q, rows => 10);
+	sql("INSERT INTO w VALUES (900, 'new', vec(1000.5))");
+	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('v', $Q, k => 1000, brain_key => 'm') WHERE sample_id = '900'"), '0', 'frozen: a new row is not in it');
+	sql('REFRESH MATERIALIZED VIEW mv');
+	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('mv', $Q, k => 1000, brain_key => 'm') WHERE sample_id = '$nearest'"), '0', 'a materialised view, refreshed: the deleted row does not come back');
+	sql(compute('v', 'm', id_field => q('id'), overwrite => 'true'));
+	same('a view: computed anew', 'v', $Q, arguments => 'k => 1000', rows => 190);
+	clean('w');
+	return;
+}
+
+sub part_empty
+{
+	sql(q{SELECT make('n', 0)});
+	my ($out, $err) = try(compute('n', 'm', metric => q('cosine')));
+	is_($err =~ /ERROR.*/ ? $& : '', '', 'an empty table');
+	sql(q{SELECT brain.compute_similarity('n', 'e', metric => 'cosine')});
+	my ($m, $e) = map { my $key = $_; join "\n", map { s/\b$key\b/KEY/gr } try("SELECT * FROM brain.sort_by_similarity('n', $Q, brain_key => '$key')") } qw(m e);
+	is_($m, $e, 'an empty table: as on exact');
+	sql('INSERT INTO n SELECT i, $$l$$, vec(i) FROM generate_series(1, 50) i');
+	($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('n', $Q, brain_key => '$_') s ORDER BY rank") } qw(m e);
+	is_($m, $e, 'first rows');
+	unlike_($m, qr/^$/, 'there are some');
+	($out, $err) = try(q{SELECT s.action, s.changes, s.rows, s.reason FROM brain.sync('n', 'm') s});
+	is_(changes('n'), 0, 'first rows are taken in') or diag("$out\n$err");
+	same('first rows, synced', 'n', $Q, changes => 0);
+	has_ids('first rows: the server has them', collection_of('n'), 'n', 'true');
+	sql('DELETE FROM n');
+	sync('n');
+	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('n', $Q, brain_key => 'm')"), '0', 'all deleted, and synced');
+	clean('n');
+	return;
+}
+
+sub part_overwrite
+{
+	sql(q{SELECT make('o', 200)});
+	compute_both('o', metric => q('cosine'));
+	my $first = collection_of('o');
+	my $s = session();
+	sql('INSERT INTO o VALUES (500, $$new$$, vec(1000.5))');
+	like_(error_of(compute('o', 'm')), qr/ERROR: .*"m"/, 'a key that there is needs overwrite');
+	ask($s, 'BEGIN');
+	is_(ask($s, compute('o', 'm', metric => q('cosine'), overwrite => 'true')), 'm|milvus|cosine|8|201|0|0', 'overwrite, rolled back later');
+	same('others: the old one answers meanwhile', 'o', $Q, changes => 1);
+	is_(ask($s, "SELECT row_to_json(s) FROM brain.sort_by_similarity('o', $Q, k => 9, brain_key => 'm') s ORDER BY rank"),
+		sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('o', $Q, k => 9, brain_key => 'e') s ORDER BY rank"), 'the one who overwrites');
+	ask($s, 'ROLLBACK');
+	same('rolled back: the old one', 'o', $Q, changes => 1);
+	is_(collection_of('o'), $first, 'it is the old one');
+	sql('SELECT * FROM brain.sweep()');
+	is_(names(), with($first), 'after a sweep only the old collection is there');
+	same('rolled back and swept: the old one', 'o', $Q, changes => 1);
+	ask($s, 'BEGIN');
+	ask($s, compute('o', 'm', metric => q('cosine'), overwrite => 'true'));
+	same('once more: the old one answers until the commit', 'o', $Q, changes => 1);
+	my $t = session();
+	ask($t, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	ask($s, 'COMMIT');
+	same('committed: the new one', 'o', $Q, changes => 0, arguments => 'k => 1000', rows => 201);
+	my $second = collection_of('o');
+	isnt($second, $first, "$kind: it is another collection");
+	is_(ask($t, "SELECT row_to_json(s) FROM brain.sort_by_similarity('o', $Q, k => 9, brain_key => 'm') s ORDER BY rank"),
+		sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('o', $Q, k => 9, brain_key => 'e') s ORDER BY rank"), 'an old snapshot has its answer all the same');
+	ask($t, 'COMMIT');
+	$t->quit;
+	$s->quit;
+	sql('SELECT * FROM brain.sweep()');
+	is_(names(), with($second), 'after a sweep only the new collection is there');
+	same('and it answers', 'o', $Q, changes => 0);
+	clean('o');
+	return;
+}
+
+sub part_ends
+{
+	sql(q{SELECT make('x', 100); SELECT make('y', 100)});
+	compute_both('x');
+	compute_both('y');
+	my $x = collection_of('x');
+	my $has = sub { my ($name) = @_; return (grep { $_ eq $name } split ' ', names()) ? 'there' : 'gone'; };
+	sql(q{BEGIN; SELECT brain.cleanup('x', 'm'); ROLLBACK});
+	same('cleanup, rolled back', 'x', $Q, changes => 0);
+	sql(q{SELECT * FROM brain.sweep()});
+	is_($has->($x), 'there', 'and swept: the collection stays');
+	my $s = session();
+	ask($s, q{BEGIN; SELECT brain.cleanup('x', 'm')});
+	sql(q{SELECT * FROM brain.sweep()});
+	same('cleanup, not committed: others search', 'x', $Q, changes => 0);
+	ask($s, 'COMMIT');
+	$s->quit;
+	gone('cleanup: dropped when it has committed', with(collection_of('y')));
+	sql(q{SELECT brain.cleanup('x', 'e')});
+	same_error('a search after it', 'x', $Q, qr/ERROR/);
+	is_(error_of(q{SELECT brain.cleanup('x', 'm')}), '', 'a second cleanup is harmless');
+	is_(sql('SELECT count(*) FROM brain.garbage'), '0', 'and makes no garbage');
+	is_(sql(q{SELECT brain.has_brain_run('x', 'm')}), 't', 'the record stays');
+	is_(sql(q{SELECT kind, name FROM brain.sweep() WHERE kind = 'collection'}), '', 'a sweep finds nothing');
+	same('the other run goes on', 'y', $Q, changes => 0);
+	is_(sql(compute('x', 'm', overwrite => 'true')), 'm|milvus|dotproduct|8|100|0|0', 'computed again after a cleanup');
+	sql(q{SELECT brain.compute_similarity('x', 'e', metric => 'dotproduct', overwrite => true)});
+	same('and searched', 'x', $Q, changes => 0);
+	$x = collection_of('x');
+	sql(q{SELECT brain.delete_brain_run('x', 'm', cleanup => true)});
+	is_(sql(q{SELECT brain.has_brain_run('x', 'm')}), 'f', 'delete_brain_run: no record');
+	gone('delete_brain_run with cleanup: dropped', with(collection_of('y')));
+	sql(compute('x', 'm'));
+	sql(q{SELECT brain.delete_brain_run('x', 'm')});
+	gone('delete_brain_run without it: dropped all the same, or it belonged to nobody', with(collection_of('y')));
+	my $y = collection_of('y');
+	sql('BEGIN; DROP TABLE y; ROLLBACK; SELECT * FROM brain.sweep()');
+	same('DROP TABLE, rolled back and swept', 'y', $Q, changes => 0);
+	sql('DROP TABLE y');
+	gone('DROP TABLE: dropped');
+	# the extension goes, and with it what was known
+	is_(sql(compute('x', 'm')), 'm|milvus|dotproduct|8|100|0|0', 'a run, for the extension to be dropped');
+	$x = collection_of('x');
+	my $server = sql(q{SELECT format('CREATE SERVER m FOREIGN DATA WRAPPER milvus_fdw OPTIONS (%s)', string_agg(format('%I %L', option_name, option_value), ', ')) FROM pg_foreign_server, pg_options_to_table(srvoptions) WHERE srvname = 'm'});
+	sql(q{SET client_min_messages = warning; DROP EXTENSION milvus_brain CASCADE});
+	is_($has->($x), 'there', 'DROP EXTENSION leaves its collections');
+	sql("CREATE EXTENSION milvus_brain; $server; CREATE USER MAPPING FOR CURRENT_USER SERVER m; GRANT USAGE ON SCHEMA brain TO PUBLIC");
+	like_(sql(q{SELECT kind, name FROM brain.sweep()}), qr/^collection\|\Q$x\E$/m, 'until it is there again, and sweeps');
+	is_($has->($x), 'gone', 'and it is gone');
+	clean('x');
+	return;
+}
+
+sub wait_for
+{
+	my ($what, $test) = @_;
+	for (my $until = time + 90; time < $until; sleep 0.1) { return pass("$kind: $what") if $test->(); }
+	return fail("$kind: $what: not within 90 s");
+}
+
+sub part_failed_builds
+{
+	sql(q{SELECT make('f', 300);
+		CREATE FUNCTION slow(i integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN true; END'});
+	sql('BEGIN; ' . compute('f', 'm') . '; ROLLBACK');
+	isnt(names(), $before, "$kind: a build that was rolled back has made a collection");
+	is_(sql('SELECT count(*) FROM brain.runs'), '0', 'rolled back: no run');
+	sql('SELECT * FROM brain.sweep()');
+	is_(names(), $before, 'rolled back: nothing after a sweep');
+	sql('BEGIN; SAVEPOINT s; ' . compute('f', 'm') . '; ROLLBACK TO s; COMMIT; SELECT * FROM brain.sweep()');
+	is_(names(), $before, 'rolled back to a savepoint: nothing after a sweep');
+	# while the transaction that makes it goes on, it is nobody's to sweep
+	my $s = session();
+	ask($s, 'BEGIN');
+	ask($s, compute('f', 'm'));
+	sql('SELECT * FROM brain.sweep()');
+	ask($s, 'COMMIT');
+	$s->quit;
+	sql(q{SELECT brain.compute_similarity('f', 'e', metric => 'dotproduct')});
+	same('a sweep in another session during a build takes nothing', 'f', $Q, changes => 0);
+	sql(q{SELECT brain.delete_brain_runs('f', cleanup => true); SELECT * FROM brain.sweep()});
+	is_(names(), $before, 'clean again');
+	like_(error_of(compute('f', 'm', filter => '$$10 / (id - 290) IS NOT NULL$$')), qr/division by zero/, 'an error in the middle');
+	is_(names(), $before, 'an error in the middle: nothing stays, without a sweep');
+	for my $how (qw(cancel terminate))
+	{
+		my $c = session();
+		my $pid = ask($c, 'SELECT pg_backend_pid()');
+		my $compute = compute('f', 'm', filter => '$$slow(id)$$');
+		$c->{stdin} .= "$compute;\n";
+		$c->{run}->pump_nb;
+		wait_for("$how: a collection", sub { $c->{run}->pump_nb; $c->{stdout} ne '' || names() ne $before });
+		is_(sql("SELECT state FROM pg_stat_activity WHERE pid = $pid"), 'active', "$how: in the middle");
+		my $start = time;
+		sql("SELECT pg_${how}_backend($pid)");
+		wait_for("$how: the end", sub { $c->{run}->pump_nb if $how eq 'cancel'; sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state = 'active'") eq '0' });
+		note sprintf '%s took %.2f s', $how, time - $start;
+		if ($how eq 'cancel') { ask($c, 'SELECT 1'); like_(said($c), qr/canceling statement/, 'cancel: it ends'); $c->quit; }
+		else { eval { $c->{run}->kill_kill; }; }
+		is_(sql('SELECT count(*) FROM brain.runs'), '0', "$how: no run");
+		is_(error_of('SELECT * FROM brain.sweep()'), '', "$how: a sweep");
+		is_(names(), $before, "$how: nothing after it");
+	}
+	clean('f');
+	return;
+}
+
+# Two queries at once, in two sessions.
+sub at_once
+{
+	my @sessions = map { session() } @_;
+	for my $i (0 .. $#_) { $sessions[$i]->{stdin} .= "$_[$i];\n\\echo done\n"; }
+	for my $i (0 .. $#_)
+	{
+		my $t = $sessions[$i]->{timeout};
+		$t->start;
+		$_->{run}->pump_nb foreach @sessions;
+		$sessions[$i]->{run}->pump until $sessions[$i]->{stdout} =~ /^done$/m || $t->is_expired;
+	}
+	my @said = map { $_->{stdout} . $_->{stderr} } @sessions;
+	foreach (@sessions) { $_->{stdout} = $_->{stderr} = ''; $_->quit; }
+	return @said;
+}
+
+sub part_names
+{
+	sql(q{CREATE SCHEMA one; CREATE SCHEMA two; SELECT make('one.p', 100); SELECT make('two.p', 100); UPDATE two.p SET embedding = vec(id + 555)});
+	my @said;
+	sql("SELECT brain.compute_similarity('$_.p', 'e', metric => 'dotproduct')") foreach qw(one two);
+	for my $round (1 .. ($kind =~ /lite/ ? 5 : 1))
+	{
+		@said = at_once(map { compute("$_.p", 'm') } qw(one two));
+		like_($_, qr/^m\|milvus\|dotproduct\|8\|100\|0\|0$/m, "two sessions that choose a name at once, $round") foreach @said;
+		isnt(collection_of('one.p'), collection_of('two.p'), "$kind: they get different ones");
+		same("$_: its own rows", "$_.p", $Q, changes => 0, arguments => 'k => 1000', rows => 100) foreach qw(one two);
+		sql("SELECT brain.delete_brain_run('$_.p', 'm', cleanup => true)") foreach grep { collection_of("$_.p") ne '' } qw(one two);
+		gone('both deleted');
+	}
+	# the same one, given: at most one of them may have it
+	@said = at_once(map { compute("$_.p", 'given', collection_name => q('given')) } qw(one two));
+	my @have = grep { collection_of("$_.p", 'given') ne '' } qw(one two);
+	note "$kind: given at once: $_" foreach @said;
+	ok_(@have >= 1, 'a name given twice at once: somebody has it') or diag(@said);
+	isnt(collection_of("one.p", 'given'), collection_of("two.p", 'given'), "$kind: a name given twice at once: not both");
+	same("$_: given: its own rows", "$_.p", $Q, keys => [ 'given', 'e' ], arguments => 'k => 1000', rows => 100, changes => 0) foreach @have;
+	sql('SELECT * FROM brain.sweep()');
+	same("$_: given: its own rows after a sweep", "$_.p", $Q, keys => [ 'given', 'e' ], arguments => 'k => 1000', rows => 100, changes => 0) foreach @have;
+	clean('one.p', 'two.p');
+	sql('DROP SCHEMA one; DROP SCHEMA two');
+	return;
+}
+
+sub part_somebody_else
+{
+	sql(q{SELECT make('s', 200)});
+	compute_both('s', metric => q('euclidean'));
+	my $collection = collection_of('s');
+	my $trouble = sub {
+		my ($name) = @_;
+		my $s = session();
+		ask($s, "SET brain.on_backend_failure = 'exact'");
+		same("$name: an exact answer and a NOTICE", 's', $Q, in => $s, path => 'table', says => qr/^[^\n]*NOTICE:  (?!.*NOTICE)/s);
+		same("$name: the NOTICE comes once a session", 's', $Q, in => $s, path => 'table');
+		$s->quit;
+		like_(error_of("SET brain.on_backend_failure = 'error'; SELECT * FROM brain.sort_by_similarity('s', $Q, brain_key => 'm')"), qr/^[^\n]*ERROR: /m, "$name: an error where that is wanted");
+		return;
+	};
+
+	# released: loaded again, or the table until then, never an error nor another row
+	somebody('release', $collection);
+	my ($path, @paths) = ('');
+	for (my $until = time + 60; time < $until && $path ne 'milvus'; sleep 0.2)
+	{
+		my ($out, $err) = try("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => 'm') s ORDER BY rank; SELECT brain.last_search()->>'path'");
+		($path) = $out =~ /(\w+)$/;
+		my $exact = sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => 'e') s ORDER BY rank");
+		push @paths, $path;
+		if ($out !~ /^\Q$exact\E\n/ || $err =~ /ERROR/) { fail("$kind: released: a wrong answer: $out\n$err"); last; }
+	}
+	is_($path, 'milvus', "released: loaded again (@paths[0 .. ($#paths > 5 ? 5 : $#paths)])");
+	same('released: loaded again', 's', $Q, changes => 0);
+	somebody('release', $collection);
+	sql('INSERT INTO s VALUES (301, $$new$$, vec(1000.75))');
+	my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('s', 'm') s});
+	note "$kind: sync of a released collection: $out $err";
+	{
+		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => '$_') s ORDER BY rank") } qw(m e);
+		is_($m, $e, 'released and synced');
+	}
+
+	# replaced, by one of the same name whose vectors are others
+	is_(somebody('replace', $collection, 8, 'L2', [ map { "$_" } 1 .. 150 ]), 150, 'replaced by somebody') or die 'not replaced';
+	$trouble->('replaced');
+	sql('INSERT INTO s VALUES (302, $$new$$, vec(1000.8)); DELETE FROM s WHERE id = 7');
+	($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('s', 'm') s});
+	note "$kind: sync of a replaced collection: $out $err";
+	is_($json->encode(somebody('ids', $collection)), $json->encode([ sort map { "$_" } 1 .. 150 ]), 'replaced: a sync does not write there');
+	{
+		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => '$_') s ORDER BY rank") } qw(m e);
+		is_($m, $e, 'replaced and synced: the right answer');
+	}
+	sql(q{SELECT brain.cleanup('s', 'm')});
+	try('SELECT * FROM brain.sweep()');
+	like_(names(), qr/\b\Q$collection\E\b/, "replaced: cleanup and a sweep do not drop somebody's");
+	is_($json->encode(somebody('ids', $collection)), $json->encode([ sort map { "$_" } 1 .. 150 ]), 'replaced: nor change it');
+	sql(compute('s', 'm', metric => q('euclidean'), overwrite => 'true'));
+	isnt(collection_of('s'), $collection, "$kind: replaced: computed again, under another name");
+	same('replaced: computed again', 's', $Q, changes => 0);
+	is_($json->encode(somebody('ids', $collection)), $json->encode([ sort map { "$_" } 1 .. 150 ]), "replaced: somebody's is as it was");
+	somebody('drop', $collection);
+
+	# dropped, under a session that has searched
+	$collection = collection_of('s');
+	my $warm = session();
+	same('dropped: before', 's', $Q, in => $warm, changes => 0);
+	somebody('drop', $collection);
+	same('dropped, under a session', 's', $Q, in => $warm, path => 'table', says => qr/NOTICE/);
+	$warm->quit;
+	$trouble->('dropped');
+	sql('INSERT INTO s VALUES (303, $$new$$, vec(1000.9))');
+	($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('s', 'm') s});
+	note "$kind: sync of a dropped collection: $out $err";
+	{
+		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => '$_') s ORDER BY rank") } qw(m e);
+		is_($m, $e, 'dropped and synced: the right answer');
+	}
+	sql(compute('s', 'm', metric => q('euclidean'), overwrite => 'true'));
+	same('dropped: computed again', 's', $Q, changes => 0);
+	clean('s');
+	return;
+}
+
+sub part_killed
+{
+	sql(q{SELECT make('k', 200); SELECT make('k2', 50)});
+	compute_both('k', metric => q('cosine'));
+	compute_both('k2');
+	my $warm = session();
+	same('killed: before', 'k', $Q, in => $warm, changes => 0);
+	sql('INSERT INTO k VALUES (401, $$new$$, vec(1000.5))');
+	sync('k');
+	same('killed: synced before', 'k', $Q, changes => 0);
+	end_client();
+	server_does('kill');
+	sql(q{ALTER SERVER m OPTIONS (ADD connect_timeout '3s')});
+	same('killed: a session that was connected', 'k', $Q, in => $warm, path => 'table', says => qr/NOTICE:  (?!.*NOTICE)/s);
+	same('killed: again', 'k', $Q, in => $warm, path => 'table');
+	same('killed: a new session', 'k', $Q, path => 'table', says => qr/NOTICE:  (?!.*NOTICE)/s);
+	like_(error_of("SET brain.on_backend_failure = 'error'; SELECT * FROM brain.sort_by_similarity('k', $Q, brain_key => 'm')"), qr/ERROR: /, 'killed: an error where that is wanted');
+	sql('INSERT INTO k VALUES (402, $$new$$, vec(1000.6)); UPDATE k SET embedding = vec(id + 800) WHERE id < 20');
+	ok_(1, 'killed: writers do not notice');
+	my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('k', 'm') s});
+	like_("$out$err", qr/ERROR|skipped/, 'killed: a sync says so');
+	is_(changes('k'), '20', 'killed: the log keeps what it has');
+	same('killed: with changes', 'k', $Q, path => 'table', says => qr/NOTICE/);
+	like_(error_of(compute('k', 'other')), qr/ERROR: /, 'killed: no run can be computed');
+	is_(sql(q{SELECT brain.has_brain_run('k', 'other')}), 'f', 'killed: and none is there');
+	my $k2 = collection_of('k2');
+	is_(error_of(q{SELECT brain.cleanup('k2', 'm')}) =~ /ERROR.*/ ? $& : '', '', 'killed: cleanup works');
+	($out, $err) = try('SELECT * FROM brain.sweep()');
+	unlike_($err, qr/ERROR/, 'killed: a sweep is no error');
+	is_(sql('SELECT collection FROM brain.garbage'), $k2, 'killed: the collection waits as garbage');
+	# back
+	%info = server_does('restart');
+	sql(q{ALTER SERVER m OPTIONS (DROP connect_timeout)});
+	$warm->quit;
+	my $path = '';
+	for (my $until = time + 90; time < $until && $path ne 'milvus'; sleep 0.3)
+	{
+		($out, $err) = try("SELECT row_to_json(s) FROM brain.sort_by_similarity('k', $Q, k => 10, brain_key => 'm') s ORDER BY rank; SELECT brain.last_search()->>'path'");
+		($path) = $out =~ /(\w+)$/;
+		my $exact = sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('k', $Q, k => 10, brain_key => 'e') s ORDER BY rank");
+		if ($out !~ /^\Q$exact\E\n/ || $err =~ /ERROR/) { fail("$kind: restarted: a wrong answer: $out\n$err"); last; }
+	}
+	is_($path, 'milvus', 'restarted: the collection answers again');
+	same('restarted', 'k', $Q, changes => 20, arguments => 'k => 1000', rows => 202);
+	sync('k');
+	same('restarted: synced', 'k', $Q, changes => 0, arguments => 'k => 1000', rows => 202);
+	start_client();
+	sql('SELECT * FROM brain.sweep()');
+	is_(sql('SELECT count(*) FROM brain.garbage'), '0', 'restarted: a sweep takes the garbage');
+	unlike_(names(), qr/\b\Q$k2\E\b/, 'restarted: from the server too');
+	clean('k', 'k2');
+	return;
+}
+
+# Others that have the same run in their catalog, and whose collection it is not.
+sub part_copies
+{
+	sql(q{SELECT make('d', 200)});
+	compute_both('d', metric => q('cosine'));
+	sql('INSERT INTO d VALUES (301, $$new$$, vec(1000.5))');
+	my $collection = collection_of('d');
+	my $untouched = sub {
+		my ($name) = @_;
+		has_ids("$name: the original's collection is as it was", $collection, 'd', 'id <= 200');
+		same("$name: the original answers", 'd', $Q, changes => 1);
+		return;
+	};
+	my $original = $db;
+	for my $how ('TEMPLATE', 'dump')
+	{
+		my $copy = lc "${original}_$how";
+		if ($how eq 'TEMPLATE') { $node->safe_psql('postgres', "CREATE DATABASE $copy TEMPLATE $original"); }
+		else
+		{
+			$node->safe_psql('postgres', "CREATE DATABASE $copy");
+			$node->command_ok([ 'pg_dump', '-f', "$folder/$copy.sql", '-d', $node->connstr($original) ], "$kind: pg_dump");
+			my ($out, $err) = ('', '');
+			IPC::Run::run([ 'psql', '-X', '-q', '-f', "$folder/$copy.sql", '-d', $node->connstr($copy) ], '>', \$out, '2>', \$err);
+			is_($err, '', "$how: restored");
+		}
+		local $db = $copy;
+		is_(sql('SELECT count(*) FROM pg_foreign_server'), '1', "$how: it knows the server");
+		same("$how: an exact answer", 'd', $Q, path => 'table', says => qr/^(|.*NOTICE.*)$/s, arguments => 'k => 1000', rows => 201);
+		sql(q{UPDATE d SET embedding = vec(id + 4000) WHERE id < 50; DELETE FROM d WHERE id BETWEEN 60 AND 80});
+		my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('d', 'm') s; SELECT * FROM brain.sweep()});
+		note "$kind: $how: sync: $out $err";
+		same("$how: an exact answer after a change and a sync", 'd', $Q, path => collection_of('d') =~ /^(|\Q$collection\E)$/ ? 'table' : 'milvus', says => qr/^(|.*NOTICE.*)$/s);
+		{ local $db = $original; $untouched->("$how: synced and swept"); }
+		is_(sql(compute('d', 'm', metric => q('cosine'), overwrite => 'true')), 'm|milvus|cosine|8|180|0|0', "$how: computed anew");
+		same("$how: it has one of its own", 'd', $Q, changes => 0);
+		isnt(collection_of('d'), $collection, "$kind: $how: of another name");
+		sql('SELECT * FROM brain.sweep()');
+		{ local $db = $original; $untouched->("$how: computed anew, and swept"); }
+		sql('DROP TABLE d; SELECT * FROM brain.sweep()');
+		wait_for("$how: dropped, and swept: its own is gone", sub { names() eq with($collection) });
+		{ local $db = $original; $untouched->("$how: dropped, and swept"); }
+		# one more that has never computed, and drops all that it knows
+		if ($how eq 'TEMPLATE')
+		{
+			$node->safe_psql('postgres', "DROP DATABASE $copy; CREATE DATABASE $copy TEMPLATE $original");
+			sql(q{SELECT brain.delete_brain_run('d', 'm', cleanup => true)});
+			try('SELECT * FROM brain.sweep()');
+			local $db = $original;
+			$untouched->("$how: the copy's run deleted, and swept");
+		}
+		$node->safe_psql('postgres', "DROP DATABASE $copy");
+	}
+
+	# a standby, and what it becomes
+	my $primary = $node;
+	$primary->backup("of_$original");
+	my $standby = PostgreSQL::Test::Cluster->new("standby_$original");
+	$standby->init_from_backup($primary, "of_$original", has_streaming => 1);
+	$standby->start;
+	$primary->wait_for_catchup($standby);
+	{
+		local $node = $standby;
+		same('standby: an exact answer', 'd', $Q, path => 'table', says => qr/^(|.*NOTICE.*)$/s, arguments => 'k => 1000', rows => 201);
+	}
+	sql('UPDATE d SET embedding = vec(id + 6000) WHERE id = 100');
+	sync('d');
+	$primary->wait_for_catchup($standby);
+	{
+		local $node = $standby;
+		same('standby: an exact answer after a sync of the primary', 'd', $Q, path => 'table', says => qr/^(|.*NOTICE.*)$/s);
+		$standby->promote;
+		same('promoted: an exact answer', 'd', $Q, path => 'table', says => qr/^(|.*NOTICE.*)$/s, arguments => 'k => 1000', rows => 201);
+		sql('DELETE FROM d WHERE id > 100');
+		my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('d', 'm') s; SELECT * FROM brain.sweep()});
+		note "$kind: promoted: sync: $out $err";
+		{ local $node = $primary; has_ids("promoted: synced and swept: the original's collection is as it was", $collection, 'd', 'true'); }
+		sql('DROP TABLE d');
+		try('SELECT * FROM brain.sweep()');
+	}
+	has_ids("promoted: dropped and swept: the original's collection is as it was", $collection, 'd', 'true');
+	same('the primary answers', 'd', $Q, changes => 0, arguments => 'k => 1000', rows => 201);
+	$standby->stop('immediate');
+	clean('d');
+	return;
+}
+
+sub part_unreachable
+{
+	my ($address) = $info{uri} =~ m{://([\d.]+):};
+	sql(qq{SELECT make('z', 50); CREATE SEQUENCE reads;
+		CREATE FUNCTION counted(i integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN nextval(''reads'') > 0; END';
+		CREATE SERVER closed FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://$address:1'); CREATE USER MAPPING FOR CURRENT_USER SERVER closed;
+		CREATE SERVER unnamed FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://no.such.host.invalid:19530', connect_timeout '5s');
+		CREATE SERVER silent FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://192.0.2.1:19530', connect_timeout '1s')});
+	my $fails = sub {
+		my ($name, $error, %o) = @_;
+		my $start = time;
+		sql('ALTER SEQUENCE reads RESTART');
+		my $said = error_of(compute('z', 'm', filter => '$$counted(id)$$', %o));
+		like_($said, $error, $name);
+		cmp_ok(time - $start, '<', 45, "$kind: $name: in time");
+		is_(sql(q{SELECT is_called FROM reads}), 'f', "$name: before a row is read");
+		is_(sql('SELECT count(*) FROM brain.runs') . sql('SELECT count(*) FROM brain.garbage'), '00', "$name: and leaves nothing");
+		return;
+	};
+	my $options = sub { my ($json) = @_; return (OPTIONS => "'{\"index_type\": \"FLAT\", $json}'"); };
+	sql(compute('z', 'm', filter => '$$counted(id)$$') . q{; SELECT brain.delete_brain_run('z', 'm', cleanup => true); SELECT * FROM brain.sweep()});
+	is_(sql('SELECT is_called FROM reads'), 't', 'a row that is read is counted');
+	$fails->('a closed port', qr/ERROR: .*\n/, SERVER => 'closed');
+	$fails->('a host that has no address', qr/ERROR: .*no\.such\.host/s, SERVER => 'unnamed');
+	$fails->('a host that says nothing', qr/ERROR: /, SERVER => 'silent');
+	$fails->('an unknown database, or one where there are none', qr/ERROR: .*database/, $options->('"db_name": "nobody_made_it"'));
+	$fails->('a server that there is not', qr/ERROR: .*"nowhere"/, SERVER => 'nowhere');
+	$fails->('an unknown option', qr/ERROR: .*"indx_type"/, $options->('"indx_type": "FLAT"'));
+	# the server is who knows its indexes, and it is asked when it has the rows
+	my $said = error_of(compute('z', 'm', OPTIONS => q('{"index_type": "NOSUCH"}')));
+	can('an unknown index is refused', $said =~ /ERROR: .*NOSUCH/s, $said);
+	try(q{SELECT brain.delete_brain_run('z', 'm', cleanup => true)}) if $said eq '';
+	gone('an unknown index leaves nothing');
+	$fails->('index_params that are none', qr/ERROR: .*"index_params"/, $options->('"index_params": 5'));
+	$fails->('too many shards', qr/ERROR: .*"shards_num"/, $options->('"shards_num": 100000'));
+	$fails->('no shards', qr/ERROR: .*"shards_num"/, $options->('"shards_num": 0'));
+	$fails->('batches of nothing', qr/ERROR: .*"batch_bytes"/, $options->('"batch_bytes": 0'));
+	$fails->('a name that is none', qr/ERROR: .*"no name"/, collection_name => q('no name'));
+	$fails->('an empty name', qr/ERROR: .*name/, collection_name => q(''));
+	$fails->('an unknown consistency level', qr/ERROR: .*"Whatever"/, consistency_level => q('Whatever'));
+	$fails->('an unknown metric', qr/ERROR: .*"manhattan"/, metric => q('manhattan'));
+	$fails->('options that are no object', qr/ERROR: .*options/, OPTIONS => q('[1]'));
+	if ($info{password}) { part_refused($fails, $options); }
+	sql('DROP SERVER closed CASCADE; DROP SERVER unnamed; DROP SERVER silent; DROP SEQUENCE reads; DROP FUNCTION counted');
+	clean('z');
+	return;
+}
+
+sub part_refused
+{
+	my ($fails, $options) = @_;
+	$fails->('a wrong password', qr/ERROR: .*password/, $options->('"password": "wrong"'));
+	$fails->('an unknown user', qr/ERROR: .*(user|password)/, $options->('"user": "nobody"'));
+	unlike_(error_of(compute('z', 'm', filter => '$$counted(id)$$', $options->('"user": "nobody"'))), qr/\Q$info{password}\E/, 'the password is not shown');
+	return;
+}
+
+# ---- servers with passwords and TLS -----------------------------------------
+
+sub part_short
+{
+	sql(q{SELECT make('a', 200)});
+	is_(compute_both('a', metric => q('cosine')), 'm|milvus|cosine|8|200|0|0', 'the result row');
+	same('by vector', 'a', $Q, changes => 0);
+	same('by id', 'a', '17');
+	sql('INSERT INTO a VALUES (301, $$new$$, vec(1000.5)); DELETE FROM a WHERE id = 9');
+	same('changes', 'a', $Q, changes => 2);
+	like_(sync('a'), qr/^\w+\|2\|200$/, 'sync');
+	same('synced', 'a', $Q, changes => 0, arguments => 'k => 1000', rows => 200);
+	has_ids('synced: the server has the ids of the table', collection_of('a'), 'a', 'true');
+	if ($info{user})
+	{
+		# by whose mapping?
+		sql('GRANT SELECT ON a TO reader; GRANT USAGE ON FOREIGN SERVER m TO reader');
+		my ($out, $err) = try("SET ROLE reader; SET brain.on_backend_failure = 'error'; SELECT * FROM brain.sort_by_similarity('a', $Q, brain_key => 'm')");
+		like_($err, qr/ERROR: /, 'a role without a user mapping is not let in');
+		same('and gets an exact answer', 'a', $Q, before => 'SET ROLE reader', path => 'table', says => qr/NOTICE/);
+		sql("CREATE USER MAPPING FOR reader SERVER m OPTIONS (user '$info{user}', password '$info{password}')");
+		same('with one it is', 'a', $Q, before => 'SET ROLE reader', changes => 0);
+		sql("DROP USER MAPPING FOR reader SERVER m; REVOKE ALL ON FOREIGN SERVER m FROM reader");
+	}
+	if ($info{wrong_ca})
+	{
+		my $option = $info{cert} ? 'ca_pem_path' : 'server_pem_path';
+		my $right = $info{ca};
+		sql("ALTER SERVER m OPTIONS (SET $option '$info{wrong_ca}')");
+		like_(error_of(compute('a', 'other')), qr/ERROR: .*certificate/si, 'another authority: refused');
+		same('another authority: an exact answer', 'a', $Q, path => 'table', says => qr/NOTICE/);
+		sql("ALTER SERVER m OPTIONS (SET $option '$right')");
+		same('the right one again', 'a', $Q, changes => 0);
+	}
+	if ($info{wrong_cert})
+	{
+		sql("ALTER SERVER m OPTIONS (SET client_pem_path '$info{wrong_cert}', SET client_key_path '$info{wrong_key}')");
+		like_(error_of(compute('a', 'other')), qr/ERROR: /, "another authority's client: refused");
+		same("another authority's client: an exact answer", 'a', $Q, path => 'table', says => qr/NOTICE/);
+		sql("ALTER SERVER m OPTIONS (SET client_pem_path '$info{cert}', SET client_key_path '$info{key}')");
+		same('the right client again', 'a', $Q, changes => 0);
+	}
+	sql(q{SELECT brain.cleanup('a', 'm'); SELECT * FROM brain.sweep()});
+	is_(names(), $before, 'cleanup and a sweep');
+	clean('a');
+	return;
+}
+
+# ---- all of it -------------------------------------------------------------
+
+for my $each (@KINDS)
+{
+	my $start = time;
+	set_up($each);
+	if ($each =~ /-(auth|tls|mtls)$/)
+	{
+		section('short', \&part_short);
+		section('owner', \&part_owner);
+		section('unreachable', \&part_unreachable) if $each =~ /-auth$/;
+	}
+	else
+	{
+		section('metrics', \&part_metrics);
+		section('text keys', \&part_text_keys);
+		section('uuid keys', \&part_uuid_keys);
+		section('transactions', \&part_transactions);
+		section('rights', \&part_rights);
+		section('owner', \&part_owner);
+		section('options', \&part_options);
+		section('views', \&part_views);
+		section('empty', \&part_empty);
+		section('overwrite', \&part_overwrite);
+		section('ends', \&part_ends);
+		section('failed builds', \&part_failed_builds);
+		section('names', \&part_names);
+		section('somebody else', \&part_somebody_else);
+		section('unreachable', \&part_unreachable);
+		section('copies', \&part_copies);
+		section('killed', \&part_killed);
+	}
+	end_client();
+	note sprintf '%s took %.0f s', $kind, time - $start;
+}
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP|leaked|still referenced/, 'no crash, no leak');
+done_testing();

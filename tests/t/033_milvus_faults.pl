@@ -1,0 +1,373 @@
+# Guards against: a fault of a Milvus server, or of what is between, that crashes a
+# session, hangs it, gives a wrong answer, or an error that does not say what to
+# do; one that the next call still suffers from; an Insert that is sent twice when
+# it may have been done; a dead connection that a search notices; a connection for
+# each call. The server is t/fake_milvus.py, which goes wrong as it is told.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FakeMilvus;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $fake = FakeMilvus->new("$PostgreSQL::Test::Utils::tmp_check/fake");
+my $node = PostgreSQL::Test::Cluster->new('faults');
+$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
+$node->start;
+
+my $main = $fake->uri('main');
+$node->safe_psql('postgres', <<"SQL");
+CREATE EXTENSION milvus_brain;
+CREATE SERVER m FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '$main');
+CREATE TABLE t (id int PRIMARY KEY, emb real[]);
+INSERT INTO t SELECT i, ARRAY[sin(i), cos(i * 3), sin(i * 7), 0.5] FROM generate_series(1, 60) i;
+SELECT FROM brain.compute_similarity('t', 'm', backend => 'milvus', server => 'm', options => '{"index_type": "FLAT", "index_params": {}}');
+SQL
+
+my $search = "SELECT 'found ' || string_agg(sample_id || ' ' || round(distance::numeric, 5), ',' ORDER BY rank) FROM brain.sort_by_similarity('t', '[0.2, 0.4, -0.3, 0.9]', k => 5, brain_key => 'm')";
+my $path = q{SELECT 'path ' || (brain.last_search() ->> 'path')};
+my $right = $node->safe_psql('postgres', <<'SQL');
+SELECT 'found ' || string_agg(id || ' ' || round(d::numeric, 5), ',' ORDER BY d) FROM
+  (SELECT id, -(emb[1] * 0.2 + emb[2] * 0.4 - emb[3] * 0.3 + emb[4] * 0.9) AS d FROM t ORDER BY d LIMIT 5) x
+SQL
+
+# What statements said, one after the other in one session, errors with SQLSTATE.
+sub session
+{
+	my @statements = @_;
+	my ($out, $err) = ('', '');
+
+	my $script = join("\n", '\set VERBOSITY verbose', '\set ON_ERROR_STOP 0', '\o /dev/null', 'SET client_min_messages = notice;', map { /^\\/ ? $_ : "$_;" } @statements);
+	my $status = $node->psql('postgres', "$script\n", stdout => \$out, stderr => \$err, on_error_stop => 0);
+	$err =~ s/^psql:<stdin>:\d+: //mg;
+	$err =~ s/^LOCATION:.*\n?//mg;
+	return ($status, $out, $err);
+}
+
+is((session('\o', $search, $path))[1], "$right\npath milvus", 'healthy: answered by the collection');
+
+# ---- searches --------------------------------------------------------------------------
+
+# Name, fault, how often it has to come until it is seen (2: it is repeated
+# silently once), SQLSTATE, what the error says.
+my $unread = 'ERROR:  08P01: Milvus server "127.0.0.1:\d+" sent a reply that cannot be read';
+my $broke = 'ERROR:  08006: the connection to Milvus server "127.0.0.1:\d+" broke';
+my @faults = (
+	[ 'closed before the headers', { kind => 'drop' }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'reset before the headers', { kind => 'drop', how => 'reset' }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'closed after the headers', { kind => 'drop', bytes => 0 }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'closed in the frame\'s head', { kind => 'drop', bytes => 3 }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'closed in the body', { kind => 'drop', bytes => 40 }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'reset in the body', { kind => 'drop', bytes => 40, how => 'reset' }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'RST_STREAM', { kind => 'rst' }, 2, qr/^$broke\nDETAIL: .*stream/i ],
+	[ 'RST_STREAM, refused', { kind => 'rst', code => 7 }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'RST_STREAM, no error', { kind => 'rst', code => 0 }, 2, qr/^(?:$broke|$unread)\nDETAIL: / ],
+	[ 'RST_STREAM in the body', { kind => 'rst', bytes => 40 }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'GOAWAY instead of a reply', { kind => 'goaway' }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'GOAWAY, the call not taken', { kind => 'goaway', last => 0 }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'GOAWAY in the body', { kind => 'goaway', bytes => 40 }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'GOAWAY with an error', { kind => 'goaway', bytes => 40, code => 2 }, 1, qr/^$broke\nDETAIL: / ],
+	[ 'no trailers', { kind => 'no_trailers' }, 2, qr/^$unread\nDETAIL:  The reply ended without a gRPC status\.\nHINT:  A proxy that does not pass HTTP.2 trailers may be between/ ],
+	[ 'headers only', { kind => 'headers_only' }, 2, qr/^$unread\nDETAIL:  The reply ended without a gRPC status/ ],
+	[ 'status 14', { kind => 'status', status => 14, words => 'proxy is%20down' }, 1, qr/^ERROR:  08006: Milvus server "127.0.0.1:\d+" refuses Search\nDETAIL:  gRPC status 14: proxy is down/ ],
+	[ 'status 16', { kind => 'status', status => 16, words => 'auth check failure' }, 1, qr/^ERROR:  28P01: Milvus server "127.0.0.1:\d+" refuses the user or the password\nDETAIL:  gRPC status 16: auth check failure\nHINT:  Give user and password, or a token, in a user mapping/ ],
+	[ 'status 7', { kind => 'status', status => 7, words => 'PrivilegeSearch: permission deny' }, 1, qr/^ERROR:  42501: .* refuses Search\nDETAIL:  gRPC status 7: Priv/ ],
+	[ 'status 8', { kind => 'status', status => 8, words => 'grpc: received message larger than max' }, 1, qr/^ERROR:  54000: .*\nDETAIL:  gRPC status 8: grpc: received message larger than max/ ],
+	[ 'status 12', { kind => 'status', status => 12 }, 1, qr/^ERROR:  0A000: .*\nDETAIL:  gRPC status 12.*\nHINT:  milvus_brain needs Milvus 2\.3 or newer/ ],
+	[ 'status 4', { kind => 'status', status => 4 }, 1, qr/^ERROR:  08006: .*\nDETAIL:  gRPC status 4.*\nHINT:  brain\.request_timeout/ ],
+	[ 'status after a reply', { kind => 'status_after', status => 13, words => 'late%0Afailure%00%E9' }, 1, qr/^ERROR:  38000: .*\nDETAIL:  gRPC status 13: late failure \?/ ],
+	[ 'a status that is none', { kind => 'status', status => 'abc' }, 1, qr/^ERROR:  38000: .*\nDETAIL:  gRPC status 2/ ],
+	[ 'a status of twenty digits', { kind => 'status', status => '99999999999999999999' }, 1, qr/^ERROR:  38000: / ],
+	[ 'large headers and words', { kind => 'big_headers' }, 1, qr/^ERROR:  38000: .*\nDETAIL:  gRPC status 2: A  \?z+/ ],
+	[ 'a page with status 404', { kind => 'page', status => 404 }, 1, qr/^$unread\nDETAIL:  HTTP status 404: <html>.*\nHINT:  Check that this is the port on which Milvus takes gRPC, usually 19530, and that no proxy is between/ ],
+	[ 'a page with status 200', { kind => 'page', status => 200 }, 1, qr/^$unread\nDETAIL:  HTTP status 200: <html>/ ],
+	[ 'a large page with status 502', { kind => 'page', status => 502, times_page => 3000 }, 1, qr/^$unread\nDETAIL:  HTTP status 502: <html>/ ],
+	[ 'a compressed frame', { kind => 'compressed' }, 1, qr/^$unread\nDETAIL:  The reply is compressed/ ],
+	[ 'a frame that is shorter than it says', { kind => 'length', by => 10 }, 1, qr/^$unread\nDETAIL:  The reply is cut/ ],
+	[ 'a frame that is longer than it says', { kind => 'length', by => -1 }, 1, qr/^$unread\nDETAIL:  The reply is longer than it says/ ],
+	[ 'a frame that says 0', { kind => 'length', says => 0 }, 1, qr/^$unread\nDETAIL:  The reply is longer than it says/ ],
+	[ 'a frame that says 4 GB', { kind => 'length', says => 4294967295 }, 1, qr/^$unread\nDETAIL:  The reply has 4294967295 bytes/ ],
+	[ 'a frame that says 256 MB', { kind => 'length', says => 268435456 }, 1, qr/^$unread\nDETAIL:  The reply is cut/ ],
+	[ 'no frame', { kind => 'empty' }, 1, qr/^$unread\nDETAIL:  The reply is cut/ ],
+	[ 'two frames', { kind => 'twice' }, 1, qr/^$unread\nDETAIL:  The reply is longer than it says/ ],
+	[ 'content-length too large', { kind => 'content_length', by => 10 }, 1, qr/^(?:$broke|$unread)\n/ ],
+	[ 'content-type text/plain', { kind => 'content_type', type => 'text/plain' }, 1, qr/^$unread\nDETAIL:  HTTP status 200: / ],
+	[ 'bytes that are no HTTP/2', { kind => 'garbage' }, 2, qr/^$broke\nDETAIL: / ],
+	[ 'no reply', { kind => 'never' }, 1, qr/^ERROR:  08006: Milvus server "127.0.0.1:\d+" did not answer in time\nDETAIL:  No reply had come\.\nHINT:  brain\.request_timeout/, 'slow' ],
+	[ 'half a reply', { kind => 'hold', bytes => 40 }, 1, qr/^ERROR:  08006: .* did not answer in time\nDETAIL:  A part of the reply had come\.\nHINT:  brain\.request_timeout/, 'slow' ],
+	[ 'a late reply', { kind => 'delay', seconds => 6 }, 1, qr/^ERROR:  08006: .* did not answer in time/, 'slow' ],
+	[ 'a message of wrong wire types', { kind => 'message', hex => '0d0000000010011501020304' }, 1, qr/^$unread\nDETAIL:  Search: / ],
+	[ 'a message that is cut', { kind => 'message', hex => '12ff01' }, 1, qr/^$unread\nDETAIL:  Search: The message is damaged/ ],
+	[ 'an empty message', { kind => 'message', hex => '' }, 1, qr/^$unread\nDETAIL:  Search: / ],
+	[ 'a status of wrong type', { kind => 'message', hex => '0a021201' }, 1, qr/^$unread\nDETAIL:  Search: The status is damaged/ ],
+	[ 'code 65535', { kind => 'code', code => 65535, words => 'segment lost' }, 1, qr/^ERROR:  38000: Milvus server "127.0.0.1:\d+" failed at Search\nDETAIL:  segment lost \(code 65535\)/ ],
+	[ 'code 100', { kind => 'code', code => 100 }, 1, qr/^ERROR:  42704: / ],
+	[ 'code 8', { kind => 'code', code => 8 }, 1, qr/^ERROR:  53000: / ],
+	[ 'scores that are no numbers', { kind => 'hits', scores => 'nan' }, 1, qr/^$unread\nDETAIL:  Search: A score is not finite/ ],
+	[ 'infinite scores', { kind => 'hits', scores => 'inf' }, 1, qr/^$unread\nDETAIL:  Search: A score is not finite/ ],
+	[ 'keys of two kinds', { kind => 'hits', ids => 'both' }, 1, qr/^$unread\nDETAIL:  Search: The keys are damaged, or of two kinds/ ],
+	[ 'no keys', { kind => 'hits', ids => 'none' }, 1, qr/^$unread\nDETAIL:  Search: There are not as many keys as hits/ ],
+	[ 'fewer keys than scores', { kind => 'hits', ids => 'few' }, 1, qr/^$unread\nDETAIL:  Search: There are not as many keys as hits/ ],
+	[ 'keys that are not UTF-8', { kind => 'hits', ids => 'latin' }, 1, qr/^$unread\nDETAIL:  Search: A key is not UTF-8/ ],
+	[ 'counts too small', { kind => 'hits', counts => 1 }, 1, qr/^$unread\nDETAIL:  Search: There are not as many scores as hits/ ],
+	[ 'counts of 2^64', { kind => 'hits', counts => -1 }, 1, qr/^$unread\nDETAIL:  Search: The hits are damaged, or more than were asked for/ ],
+	[ 'hits of two queries', { kind => 'hits', queries => 2 }, 1, qr/^$unread\nDETAIL:  Search: The hits are not those of as many queries/ ],
+	[ 'more hits than asked for', { kind => 'hits', more => 100 }, 1, qr/^$unread\nDETAIL:  Search: The hits are damaged, or more than were asked for/ ],
+);
+
+foreach (@faults)
+{
+	my ($name, $fault, $times, $error, $slow) = @$_;
+	my %fault = (method => 'Search', times => $times, %$fault);
+
+	# it fails, the next one does not; on a connection that was kept, again
+	$fake->script({%fault}, { %fault, skip => 1 });
+	my @limit = $slow ? ('SET brain.request_timeout = 2') : ();
+	my ($status, $out, $err) = session('SET brain.on_backend_failure = error', @limit, $search, 'RESET brain.request_timeout', '\o', $search, $path, '\o /dev/null', @limit, $search, 'RESET brain.request_timeout', '\o', $search, $path);
+	my @errors = split(/(?=^ERROR:)/m, $err);
+	my $faults = $fake->count('faults');
+
+	is($status, 0, "$name: the session lives");
+	is(scalar(@errors), 2, "$name: two errors") or note($err);
+	like($_, $error, "$name: the error") foreach @errors[ 0, 1 ];
+	is($faults, 2 * $times, "$name: so often");
+	is($out, "$right\npath milvus\n$right\npath milvus", "$name: the next searches are answered");
+
+	# or the table answers, with one NOTICE
+	$fake->script({ %fault, times => $times });
+	($status, $out, $err) = session('SET brain.on_backend_failure = exact', '\o', @limit, $search, $path, 'RESET brain.request_timeout', $search, $path);
+	is($out, "$right\npath table\n$right\npath milvus", "$name: answered from the table") or note($err);
+	my @notices = $err =~ /^NOTICE:.*answered from the table/mg;
+	is(scalar(@notices), 1, "$name: one NOTICE");
+}
+
+# ---- what is the same answer for a client ------------------------------------------------
+
+foreach ([ 'content-length, right', { kind => 'content_length' } ], [ 'content-type with +proto', { kind => 'content_type', type => 'application/grpc+proto' } ])
+{
+	my ($name, $fault) = @$_;
+	$fake->script({ method => 'Search', %$fault });
+	my (undef, $out, $err) = session('SET brain.on_backend_failure = error', '\o', $search, $path);
+	# trailers are lost behind a Content-Length, by some versions of libcurl
+	if ($name =~ /length/ && $err) { like($err, qr/without a gRPC status/, "$name: the trailers were lost"); next; }
+	is("$out$err", "$right\npath milvus", "$name: answered");
+}
+
+# Keys of the other kind are no sample's: never a wrong row.
+$fake->script({ method => 'Search', kind => 'hits', ids => 'int', times => 0 });
+{
+	my (undef, $out, $err) = session('SET brain.on_backend_failure = exact', '\o', $search);
+	is($out, $right, 'numbers as keys: the right answer nevertheless') or note($err);
+}
+
+# ---- kept connections ----------------------------------------------------------------------
+
+# In one session, the server closes the connection, or says that it will, while
+# nobody calls: the next read does not notice.
+sub after_dropping
+{
+	my ($how) = @_;
+	my $psql = $node->background_psql('postgres', on_error_stop => 0);
+
+	$fake->script();
+	$psql->query_safe('SET brain.on_backend_failure = error');
+	$psql->query_safe($search);
+	$fake->ask('drop', how => $how) if $how ne 'goaway_after';
+	my $out = $psql->query($search) . ' ' . $psql->query($path);
+	my $err = $psql->{stderr};
+	my $connections = $fake->count('connections');
+	$psql->quit;
+	return ($out, $err, $connections);
+}
+foreach my $how (qw(close reset goaway))
+{
+	my ($out, $err, $connections) = after_dropping($how);
+	is($out, "$right path milvus", "the idle connection ended ($how): the next search is answered") or note($err);
+	# libcurl 7.88 makes one that cannot be used between them
+	cmp_ok($connections, '<=', 3, "the idle connection ended ($how): by another connection");
+}
+foreach my $status (400, 404, 200)
+{
+	# libcurl 7.88 goes on with HTTP/1 then, and gets what Milvus' other service says
+	$fake->ask('script', faults => [], http1_status => $status);
+	my ($out, $err) = after_dropping('close');
+	is($out, "$right path milvus", "the same where HTTP/1 is answered with $status") or note($err);
+}
+my %goaway = (method => 'Search', kind => 'goaway_after');
+$fake->script({%goaway}, { %goaway, skip => 1 }, { %goaway, skip => 2, last => 2147483647 });
+{
+	my (undef, $out, $err) = session('SET brain.on_backend_failure = error', '\o', ($search) x 4);
+	is($out, join("\n", ($right) x 4), 'GOAWAY before a reply, which is answered: all are answered') or note($err);
+}
+
+# 1,000 calls, one connection
+$fake->script();
+is($node->safe_psql('postgres', "SET brain.on_backend_failure = error;\n" . "$search \\g /dev/null\n" x 1000 . $path), 'path milvus', '1,000 searches');
+is($fake->count('Search'), 1000, 'the server answered 1,000');
+is($fake->count('connections'), 1, 'on one connection');
+
+# ---- nothing is written twice ----------------------------------------------------------------
+
+# Whatever happens to the second Insert: no row is ever sent a second time into a
+# collection, and what is not finished is not there.
+my $compute = q{SELECT FROM brain.compute_similarity('t', 'new', backend => 'milvus', server => 'm', options => '{"batch_bytes": 65536}')};
+$node->safe_psql('postgres', 'CREATE TABLE large (id int PRIMARY KEY, emb real[]); INSERT INTO large SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 100) i, generate_series(1, 500) j GROUP BY i');
+$compute =~ s/'t'/'large'/;
+foreach ([ 'closed, not done', { kind => 'drop', done => 0 } ], [ 'closed, done', { kind => 'drop' } ], [ 'reset', { kind => 'drop', how => 'reset' } ],
+	[ 'closed in the body', { kind => 'drop', bytes => 3 } ], [ 'RST_STREAM, refused', { kind => 'rst', code => 7, done => 0 } ], [ 'RST_STREAM', { kind => 'rst' } ],
+	[ 'GOAWAY', { kind => 'goaway' } ], [ 'GOAWAY, not taken', { kind => 'goaway', last => 1, done => 0 } ], [ 'status 14', { kind => 'status', status => 14 } ],
+	[ 'closed while it is sent', { kind => 'drop', after => 20000 } ], [ 'reset while it is sent', { kind => 'drop', how => 'reset', after => 20000 } ],
+	[ 'no trailers', { kind => 'no_trailers' } ], [ 'a damaged reply', { kind => 'message', hex => '12ff01' } ], [ 'another count', { kind => 'message', hex => '3007' } ])
+{
+	my ($name, $fault) = @$_;
+
+	foreach my $skip (0, 1)
+	{
+		my $position = $skip ? 'second' : 'first';
+		$fake->script({ method => 'Insert', skip => $skip, %$fault });
+		my ($status, undef, $err) = session($compute);
+		my $state = $fake->ask('state');
+		my $made = $state->{'begun CreateCollection'} // 0;
+		my $inserts = $state->{'begun Insert'} // 0;
+		is($status, 0, "$position Insert, $name: the session lives");
+		is($state->{faults}, 1, "$position Insert, $name: it happened");
+		is($state->{duplicates}, 0, "$position Insert, $name: no row twice in a collection");
+		if ($err =~ /ERROR/)
+		{
+			is($inserts, $skip + 1, "$position Insert, $name: it was sent once");
+			like($err, qr/^ERROR:  (08006|08P01):/m, "$position Insert, $name: an error");
+			is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 0, "$position Insert, $name: no run");
+			$node->safe_psql('postgres', 'SELECT brain.sweep()');
+		}
+		else
+		{
+			is($made, 2, "$position Insert, $name: begun once more in a collection of its own");
+			is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 1, "$position Insert, $name: a run");
+			is($node->safe_psql('postgres', q{SELECT rows FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), 100, "$position Insert, $name: of all rows");
+			$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new')});
+		}
+	}
+}
+
+# ---- each call of a build ---------------------------------------------------------------------
+
+$node->safe_psql('postgres', 'SELECT brain.sweep()');
+foreach my $method (qw(Connect HasCollection CreateCollection DescribeCollection Flush GetFlushState CreateIndex DescribeIndex LoadCollection GetLoadState Query))
+{
+	foreach ([ 'status 14', { kind => 'status', status => 14 } ], [ 'closed', { kind => 'drop', times => 2 } ],
+		[ 'a damaged reply', { kind => 'message', hex => '12ff01' } ], [ 'a refusal', { kind => 'code', code => 65535 } ], [ 'a page', { kind => 'page', status => 502 } ])
+	{
+		my ($name, $fault) = @$_;
+		$fake->script({ method => $method, %$fault });
+		my ($status, undef, $err) = session($compute);
+		is($status, 0, "$method, $name: the session lives");
+		like($err, qr/^ERROR:  (08\w{3}|38000):/m, "$method, $name: an error") or note(explain($fake->ask('state')));
+		is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 0, "$method, $name: no run");
+	}
+}
+$fake->script();
+$node->safe_psql('postgres', 'SELECT brain.sweep()');
+is(join(' ', values %{ $fake->ask('state')->{rows} }), '60', 'no collection is left but the first');
+is($node->safe_psql('postgres', $compute . q{; SELECT indexed FROM brain.runs WHERE brain_key = 'new'}), '100', 'healthy: it is built');
+
+# ---- brain.health(), and connecting ------------------------------------------------------------
+
+# Options, what problem says.
+my $ca = $fake->{ca};
+my @health = (
+	[ 'main', {}, '', 'healthy' ],
+	[ 'tls', { scheme => 'https', ca_pem_path => $ca }, '', 'healthy, TLS' ],
+	[ 'refused', {}, qr/^could not connect to Milvus server "127.0.0.1:\d+": .*\(Check that Milvus runs there and takes gRPC on that port, usually 19530\.\)$/, 'nobody listens' ],
+	[ 'full', { connect_timeout => 1 }, qr/^Milvus server "127.0.0.1:\d+" did not answer in time: The connection was still being made\. \(brain\.connect_timeout/, 'connecting hangs' ],
+	[ 'mute', { connect_timeout => 1, request_timeout => 1 }, qr/^Milvus server "127.0.0.1:\d+" did not answer in time: No reply had come\. \(brain\.request_timeout/, 'accepts, and says nothing' ],
+	[ 'mute', { scheme => 'https', connect_timeout => 1, request_timeout => 1 }, qr/^Milvus server "127.0.0.1:\d+" did not answer in time: The connection was still being made, or its TLS handshake\. \(brain\.connect_timeout/, 'accepts, and makes no TLS' ],
+	[ 'tls', {}, qr/^the connection to Milvus server "127.0.0.1:\d+" broke: .*whether it wants TLS/, 'TLS port in plain' ],
+	[ 'main', { scheme => 'https' }, qr/^could not connect to Milvus server .*The server may not use TLS: check secure/, 'plain port by TLS' ],
+	[ 'tls', { scheme => 'https' }, qr/^could not connect to Milvus server .*Name the certificate of its authority with ca_pem_path/, 'unknown authority' ],
+	[ 'tls', { scheme => 'https', ca_pem_path => $ca, server_name => 'milvus.test' }, qr/^could not connect to Milvus server .*Name the certificate of its authority with ca_pem_path, and the name in its certificate with server_name/, 'another name in the certificate' ],
+	[ 'tls', { scheme => 'https', ca_pem_path => '/nowhere.pem' }, qr/^could not connect to Milvus server .*Check the files that ca_pem_path/, 'no such file' ]);
+foreach (@health)
+{
+	my ($port, $options, $problem, $name) = @$_;
+	my %options = %$options;
+	my $uri = $fake->uri($port, delete $options{scheme});
+	my $json = join(', ', "\"uri\": \"$uri\"", map { qq("$_": "$options{$_}") } sort keys %options);
+
+	$fake->script();
+	my $health = $node->safe_psql('postgres', "SELECT reachable, coalesce(problem, '') FROM brain.health(options => '{$json}')");
+	my ($reachable, $said) = split(/\|/, $health, 2);
+	is($reachable, $problem eq '' ? 't' : 'f', "health, $name: reachable");
+	if ($problem eq '') { is($said, '', "health, $name: no problem"); }
+	else { like($said, $problem, "health, $name: the problem"); }
+	next if $problem eq '';
+
+	# a build does not begin
+	my ($status, undef, $err) = session("SELECT FROM brain.compute_similarity('t', 'never', backend => 'milvus', options => '{$json}')");
+	is($status, 0, "compute, $name: the session lives");
+	like($err, qr/^ERROR:  08(001|006): /m, "compute, $name: an error");
+}
+foreach (@faults)
+{
+	my ($name, $fault, $times, undef, $slow) = @$_;
+	next if $fault->{kind} eq 'hits';
+	my $more = $slow ? ', "request_timeout": 1, "connect_timeout": 1' : '';
+
+	# the first call of a new connection is not repeated
+	$fake->script({ method => 'Connect', %$fault });
+	my $said = $node->safe_psql('postgres', "SELECT problem FROM brain.health(options => '{\"uri\": \"$main\"$more}')");
+	if ($name =~ /an empty message/)
+	{
+		is($said, '', "health, $name: a server without a name");
+		next;
+	}
+	like($said, qr/Milvus server "127\.0\.0\.1:\d+"/, "health, $name: a problem");
+	unlike($said, qr/[^\x20-\x7e]/, "health, $name: readable");
+}
+$fake->script();
+is($node->safe_psql('postgres', "SELECT reachable, problem IS NULL FROM brain.health('m')"), 't|t', 'healthy again');
+
+# ---- what failing calls leave behind -------------------------------------------------------------
+
+# In one session, BRAIN_LEAK_CALLS of each: files that are open, and KB of memory, after a first thousand
+# calls and after the others.
+my $calls = $ENV{BRAIN_LEAK_CALLS} // 1500;
+my $left = q{SELECT (SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/fd')), substring(pg_read_file('/proc/' || pg_backend_pid() || '/status') FROM 'VmRSS:\s+(\d+)')};
+my %leaks = (
+	'nobody listens' => [ $fake->uri('refused') ],
+	'closed' => [ $main, { method => 'Connect', kind => 'drop', times => 0 } ],
+	'reset' => [ $main, { method => 'Connect', kind => 'drop', how => 'reset', times => 0 } ],
+	'RST_STREAM' => [ $main, { method => 'Connect', kind => 'rst', times => 0 } ],
+	'status 14' => [ $main, { method => 'Connect', kind => 'status', status => 14, times => 0 } ],
+	'a page' => [ $main, { method => 'Connect', kind => 'page', status => 502, times => 0 } ],
+	'cut' => [ $main, { method => 'Connect', kind => 'length', by => 10, times => 0 } ],
+	'a page, searching' => [ undef, { method => 'Search', kind => 'page', status => 502, times => 0 } ],
+	'closed, searching' => [ undef, { method => 'Search', kind => 'drop', times => 0 } ],
+	'half, searching' => [ undef, { method => 'Search', kind => 'length', says => 100000000, times => 0 } ],
+	'damaged, searching' => [ undef, { method => 'Search', kind => 'message', hex => '12ff01', times => 0 } ],
+	'healthy' => [$main]);
+foreach my $name (sort keys %leaks)
+{
+	my ($uri, $fault) = @{ $leaks{$name} };
+	# each call in a statement of its own where it raises an error
+	my $call = $uri ? sub { "SELECT count(problem) FROM generate_series(1, $_[0]) i, brain.health(options => jsonb_build_object('uri', '$uri', 'connect_timeout', 100 + i % 10));\n" }
+	  : sub { "$search \\g /dev/null\n" x $_[0] };
+	my $some = int($calls / 3);
+	my ($out, $err) = ('', '');
+
+	$fake->script($fault ? $fault : ());
+	$node->psql('postgres', "SET brain.on_backend_failure = error;\n\\o /dev/null\n" . $call->($some) . "\\o\n$left;\n\\o /dev/null\n" . $call->($calls - $some) . "\\o\n$left;\n",
+		stdout => \$out, stderr => \$err, on_error_stop => 0);
+	my ($files, $memory, $files_after, $memory_after) = split(/[|\n]/, $out);
+	note("$name: $memory KB, then $memory_after KB; $files files, then $files_after");
+	cmp_ok($files_after, '<=', $files, "$calls calls, $name: no file stays open");
+	cmp_ok($memory_after - $memory, '<', 1024 + $calls / 30, "$calls calls, $name: no memory stays behind");
+}
+
+$node->stop;
+$fake->stop;
+my $log = slurp_file($node->logfile);
+unlike($log, qr/terminated by signal|PANIC|TRAP:|leak|still referenced/, 'no server process crashed, nothing leaked');
+done_testing();
