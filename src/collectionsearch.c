@@ -58,6 +58,8 @@ WhyNotByMilvus(const Search *search)
 		return _("Milvus does not search for the farthest");
 	if (search->query.n > 1)
 		return _("Milvus does not aggregate");
+	if (!IsWithinReach(search->query.squared_norms[0]))
+		return _("Milvus does not compute with numbers as small or large as the query's");
 	return NULL;
 }
 

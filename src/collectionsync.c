@@ -221,7 +221,8 @@ TakeChanged(IndexReader *reader, EntryState state, void *arg)
 	old = MemoryContextSwitchTo(sync->context);
 	id = pstrdup(id);
 	AddId(sync->present_ids, id);
-	if (MilvusTextProblem(&sync->connection->server, id, COLLECTION_MAX_TEXT))
+	if (MilvusTextProblem(&sync->connection->server, id, COLLECTION_MAX_TEXT) ||
+		!IsWithinReach(SquaredNorm(reader->vector.values, reader->vector.dim)))
 	{
 		sync->refused = lappend(sync->refused, id);
 		MemoryContextSwitchTo(old);
@@ -282,8 +283,8 @@ DeleteAbsent(CollectionSync *sync, const Changes *changes)
 /*
  * Write the changes into the collection, and fill in what the run's row will say.
  * Under the sync's lock, and the snapshot that the log was read under. Failures
- * are raised: the log is as it was. Returns the ids that the server cannot have:
- * they have to be in the log still, so that searches read their samples from the
+ * are raised: the log is as it was. Returns the ids that the server cannot have,
+ * or not find: they have to be in the log still, so that searches read their samples from the
  * dataset.
  */
 List *

@@ -314,7 +314,7 @@ KeepLogged(const Run *run, const List *refused, SyncOutcome *outcome)
 	foreach(lc, refused)
 		LogChange(&run->id, CHANGE_ROW, lfirst(lc));
 	if (refused)
-		outcome->reason = psprintf(_("Milvus cannot have the sample id \"%s\", nor any other that stays in the log"),
+		outcome->reason = psprintf(_("Milvus cannot have, or not find, sample \"%s\" and any other that stays in the log"),
 								   (char *) linitial(refused));
 }
 

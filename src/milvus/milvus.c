@@ -49,6 +49,22 @@ int			on_backend_failure = ON_FAILURE_EXACT;
 #define DEFAULT_INDEX_TYPE "HNSW"
 #define DEFAULT_INDEX_PARAMS "{\"M\": 16, \"efConstruction\": 100}"
 
+/*
+ * Milvus computes in float32, whose squares and sums of them end at 1e38 and
+ * 1e-38: beyond that it takes vectors for zeros or infinities, and finds others.
+ */
+#define LEAST_SQUARED_NORM 1e-30
+#define MOST_SQUARED_NORM 1e30
+
+/*
+ * Can Milvus tell how far a vector is from others?
+ */
+bool
+IsWithinReach(double squared_norm)
+{
+	return squared_norm == 0 || (squared_norm >= LEAST_SQUARED_NORM && squared_norm <= MOST_SQUARED_NORM);
+}
+
 /* ---------- whose collections are ours ---------- */
 
 /*
@@ -313,6 +329,8 @@ typedef struct CollectionBase
 	const Run  *run;
 	CollectionConfig *config;
 	Upload	   *upload;			/* NULL: the collection is there, and not ours */
+	MemoryContext context;
+	List	   *out_of_reach;	/* ids of rows that were not sent */
 	bool		published;
 
 	/* for CountTaken() */
@@ -320,10 +338,24 @@ typedef struct CollectionBase
 	int64		n_taken;
 } CollectionBase;
 
+/*
+ * A row that Milvus would never find is not sent: its id will be in the log, so
+ * that searches read it from the dataset.
+ */
 static void
 AddRow(BaseWriter *writer, const char *id, const float *values, int dim)
 {
-	UploadRow(((CollectionBase *) writer)->upload, id, values, dim);
+	CollectionBase *base = (CollectionBase *) writer;
+	MemoryContext old;
+
+	if (IsWithinReach(SquaredNorm(values, dim)))
+	{
+		UploadRow(base->upload, id, values, dim);
+		return;
+	}
+	old = MemoryContextSwitchTo(base->context);
+	base->out_of_reach = lappend(base->out_of_reach, pstrdup(id));
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -400,8 +432,13 @@ Describe(BaseWriter *writer, BaseRow *row)
 static const char *
 Publish(BaseWriter *writer, uint64 fingerprint)
 {
+	CollectionBase *base = (CollectionBase *) writer;
+	ListCell   *lc;
+
 	(void) fingerprint;
-	((CollectionBase *) writer)->published = true;
+	foreach(lc, base->out_of_reach)
+		LogChange(&base->run->id, CHANGE_ROW, lfirst(lc));
+	base->published = true;
 	return NULL;
 }
 
@@ -453,6 +490,7 @@ BeginBase(const Run *run, const char *dataset_name, const pg_uuid_t *generation,
 	(void) reason;
 	base->writer.methods = &collection_methods;
 	base->run = run;
+	base->context = CurrentMemoryContext;
 	if (!base->config->attached)
 		base->upload = BeginUpload(connection, base->config, run, generation, dataset_name, batch_bytes);
 	return &base->writer;

@@ -31,6 +31,7 @@ typedef struct Candidates
 	char	   *request;		/* what the server was asked, for who wants to know */
 } Candidates;
 
+extern bool IsWithinReach(double squared_norm);
 extern const char *CollectionOrigin(void);
 extern const char *WhyNoCollection(const BaseRow *row);
 extern GrpcFailure *FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n,

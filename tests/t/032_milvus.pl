@@ -805,6 +805,69 @@ sub part_empty
 	return;
 }
 
+# Float32 does not reach the squares of such vectors: servers take them for zeros or
+# for infinities.
+sub part_out_of_reach
+{
+	sql(q{CREATE TABLE far (id integer PRIMARY KEY, label text, embedding real[]);
+		INSERT INTO far SELECT i, 'l', ARRAY[i, 1, i % 7 + i / 1000.0] FROM generate_series(1, 100) i;
+		INSERT INTO far VALUES (999, 'l', '{1e-25,-2e-25,3e-25}'), (1000, 'l', '{1e25,-2.1e25,3e25}')});
+	compute_both('far', metric => q('cosine'));
+	same('numbers out of reach', 'far', q{'[1,-2,3]'}, changes => 2);
+	same('a query out of reach', 'far', q{'[1e-25,-2.2e-25,3e-25]'}, path => 'table');
+	sql(q{UPDATE far SET embedding = '{2e25,-4.2e25,6.1e25}' WHERE id = 5; DELETE FROM far WHERE id = 999});
+	same('changed', 'far', q{'[1,-2,3]'}, changes => 3);
+	like_(sql(q{SELECT s.action, s.reason FROM brain.sync('far', 'm') s}), qr/^upsert\|Milvus cannot have, or not find, sample "(5|1000)"/, 'a sync says so');
+	same('synced', 'far', q{'[1,-2,3]'}, changes => 2);
+	clean('far');
+	return;
+}
+
+# A collection that is there: its vectors are nowhere else.
+sub part_attached
+{
+	sql(q{SELECT make('o', 200)});
+	compute_both('o', metric => q('euclidean'));
+	my $collection = collection_of('o');
+	sql('CREATE TABLE bare AS SELECT id, label FROM o; ALTER TABLE bare ADD PRIMARY KEY (id);
+		CREATE TABLE small AS SELECT id, label FROM o WHERE id < 10; ALTER TABLE small ADD PRIMARY KEY (id)');
+	my $attach = sub { my ($table, %o) = @_; return compute($table, 'm', collection_name => "'$collection'", with_data => 'false', metric => q('euclidean'), %o); };
+	like_(error_of($attach->('bare', metric => q('cosine'))), qr/ERROR:  collection .* does not fit the brain run\nDETAIL:  Its metric is L2, not COSINE\.$/m, 'another metric');
+	like_(error_of($attach->('small')), qr/does not fit .*\nDETAIL:  It has 200 rows, the dataset has 9\.$/m, 'fewer samples than rows');
+	like_(error_of($attach->('bare', OPTIONS => q('{"vector_field": "odd", "key_field": "odd"}'))),
+		qr/DETAIL:  Its primary key is "pk", not "odd"\.\nIt has no field "odd" of float vectors\.$/m, 'all differences at once');
+	my ($out, $err) = try($attach->('bare'));
+	is_($out, 'm|milvus|euclidean|8|200|0|0', 'attached');
+	like_($err, qr/collection "\Q$collection\E" is that of brain run "m" of "o" too/, 'it says who has it, too');
+	like_($err, qr/does not follow its dataset: its collection is not its own/, 'and that it is frozen');
+	my $answer = sub { my ($table, $key, $query, $more) = @_; return sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('$table', $query, k => 10, brain_key => '$key'$more) s ORDER BY rank"); };
+	for ([ 'a vector', $Q, '' ], [ 'an id', 7, '' ], [ 'a filter', $Q, q{, filter => 'label = ''l1'''} ])
+	{
+		my ($what, $query, $more) = @$_;
+		is_($answer->('bare', 'm', $query, $more), $answer->('o', 'e', $query, $more), "attached: $what");
+	}
+	is_(sql(q{SELECT sample_id, g.embedding = o.embedding FROM brain.get_embeddings('bare', 'm', ARRAY[3, 1, 4]) g JOIN o ON o.id::text = sample_id ORDER BY o.id}), "1|t\n3|t\n4|t", 'its vectors');
+	like_(error_of($_), qr/ERROR:  (brain run "m" of "bare" cannot answer this search|the vectors of brain run "m" are in a collection)/, "refused: $_")
+		for "SELECT brain.sort_by_similarity('bare', $Q, k => NULL)", "SELECT brain.sort_by_similarity('bare', $Q, reverse => true)",
+		q{SELECT brain.neighbors('bare', 'm')}, q{SELECT brain.get_embeddings('bare', 'm')}, q{SELECT brain.add_to_index('bare', 'm', 1, '{1,2,3,4,5,6,7,8}'::real[])};
+	my ($first) = $answer->('bare', 'm', $Q, '') =~ /"sample_id":"(\d+)"/;
+	sql("DELETE FROM bare WHERE id = $first");
+	unlike_($answer->('bare', 'm', $Q, ''), qr/"sample_id":"$first"/, 'a deleted sample does not come back');
+	like_(sql(q{SELECT action, reason FROM brain.sync('bare', 'm')}), qr/^skipped\|its collection is not its own$/, 'nothing is written into it');
+	sql(q{SELECT brain.delete_index('bare', 'm'); SELECT * FROM brain.sweep()});
+	is_(names(), with($collection), 'nor is it dropped');
+	same('its own run goes on', 'o', $Q);
+	# somebody's, of whom we know nothing
+	is_(somebody('make', 'of_somebody', 8, 'L2', [ map { "$_" } 1 .. 9 ]), 9, "somebody's collection");
+	like_(error_of(compute('o', 'again', collection_name => q('of_somebody'))), qr/ERROR:  collection "of_somebody" .* exists already\nHINT:  .*with_data => false/, 'it is not taken over');
+	sql(compute('small', 'm', collection_name => q('of_somebody'), with_data => 'false', metric => q('euclidean')));
+	is_(sql(q{SELECT count(*) FROM brain.sort_by_similarity('small', 3)}), '9', 'but searched');
+	sql(q{SELECT brain.delete_index('small', 'm')});
+	somebody('drop', 'of_somebody');
+	clean('o', 'bare', 'small');
+	return;
+}
+
 sub part_overwrite
 {
 	sql(q{SELECT make('o', 200)});
@@ -1346,6 +1409,8 @@ for my $each (@KINDS)
 		section('options', \&part_options);
 		section('views', \&part_views);
 		section('empty', \&part_empty);
+		section('out of reach', \&part_out_of_reach);
+		section('attached', \&part_attached);
 		section('overwrite', \&part_overwrite);
 		section('ends', \&part_ends);
 		section('failed builds', \&part_failed_builds);
