@@ -154,7 +154,7 @@ class Milvus:
         self.collections.pop(text(request, 3), None)
         return b""
 
-    def write(self, request):
+    def write(self, request, inserts):
         collection = self.collections[text(request, 3)]
         keys = vectors = dim = None
         for column in map(fields, request[5]):
@@ -165,15 +165,15 @@ class Milvus:
                 dim = vector[1][0]
                 vectors = fields(vector[2][0])[1][0]
         for i, key in enumerate(keys):
-            collection["duplicates"] += key in collection["rows"]
+            collection["duplicates"] += inserts and key in collection["rows"]
             collection["rows"][key] = struct.unpack_from("<%df" % dim, vectors, 4 * dim * i)
         return len(keys)
 
     def do_Insert(self, request):
-        return number(6, self.write(request)) + number(9, self.now())
+        return number(6, self.write(request, True)) + number(9, self.now())
 
     def do_Upsert(self, request):
-        return number(8, self.write(request)) + number(9, self.now())
+        return number(8, self.write(request, False)) + number(9, self.now())
 
     def do_Delete(self, request):
         keys = re.findall(r'"((?:[^"\\]|\\.)*)"', text(request, 5))
