@@ -249,8 +249,8 @@ SendDelete(CollectionSync *sync, char **ids, int n)
 	(void) FaultPoint("milvus_delete");
 	NoteWrite(sync);
 	CheckWritten(sync, MilvusDelete(sync->connection->grpc, sync->row->collection,
-							  KeysExpression(sync->config->key_field, n, (const char *const *) ids, NULL),
-							  &written));
+									KeysExpression(sync->config->key_field, n, (const char *const *) ids, NULL),
+									&written));
 	WaitUntilShown(sync, n, ids, NULL);
 }
 
