@@ -69,7 +69,10 @@ LogChange(const pg_uuid_t *run_id, ChangeKind kind, const char *sample_id)
 	table_close(table, NoLock);
 }
 
-static uint32
+/*
+ * Of hash tables whose entries begin with a pointer to an id.
+ */
+uint32
 HashId(const void *key, Size size pg_attribute_unused())
 {
 	const char *id = *(char *const *) key;
@@ -77,7 +80,7 @@ HashId(const void *key, Size size pg_attribute_unused())
 	return hash_bytes((const unsigned char *) id, (int) strlen(id));
 }
 
-static int
+int
 MatchIds(const void *a, const void *b, Size size pg_attribute_unused())
 {
 	return strcmp(*(char *const *) a, *(char *const *) b);

@@ -38,6 +38,8 @@ typedef struct Changes
 } Changes;
 
 /* Sets of ids. */
+extern uint32 HashId(const void *key, Size size);
+extern int	MatchIds(const void *a, const void *b, Size size);
 extern HTAB *CreateIdSet(char **ids, int n);
 extern void AddId(HTAB *set, char *id);
 extern bool HasId(HTAB *set, const char *id);

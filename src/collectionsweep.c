@@ -42,13 +42,6 @@ typedef struct ServerSweep
 	MilvusConnection *connection;
 } ServerSweep;
 
-static void
-CheckFailure(GrpcFailure *failure)
-{
-	if (failure)
-		GrpcRaise(failure);
-}
-
 static bool
 SameServer(const char *a, const char *b)
 {
@@ -97,14 +90,14 @@ IsOurs(ServerSweep *sweep, const char *collection, CollectionMarks *marks)
 
 	if (failure && failure->milvus_code == MILVUS_COLLECTION_NOT_FOUND)
 		return false;
-	CheckFailure(failure);
+	GrpcCheck(failure);
 	return FindMarks(&found, marks) && MarksAreOurs(marks);
 }
 
 static void
 Drop(ServerSweep *sweep, const char *collection)
 {
-	CheckFailure(MilvusDropCollection(sweep->connection->grpc, collection));
+	GrpcCheck(MilvusDropCollection(sweep->connection->grpc, collection));
 	PutRemoved(sweep->rsinfo, "collection", collection);
 }
 
@@ -145,7 +138,7 @@ SweepOrphans(ServerSweep *sweep)
 	int			n = 0;
 	char	  **names = NULL;
 
-	CheckFailure(MilvusShowCollections(sweep->connection->grpc, &n, &names));
+	GrpcCheck(MilvusShowCollections(sweep->connection->grpc, &n, &names));
 	for (int i = 0; i < Min(n, MAX_COLLECTIONS); i++)
 	{
 		CollectionMarks marks;
@@ -161,7 +154,7 @@ SweepServer(void *arg)
 {
 	ServerSweep *sweep = arg;
 
-	CheckFailure(MilvusGetConnection(FindMilvusSettings(sweep->server, 0, NULL), &sweep->connection));
+	GrpcCheck(MilvusGetConnection(FindMilvusSettings(sweep->server, 0, NULL), &sweep->connection));
 	SweepGarbage(sweep);
 	if (!sweep->listed_only)
 		SweepOrphans(sweep);

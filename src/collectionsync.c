@@ -54,15 +54,7 @@ typedef struct CollectionSync
 	int			n;
 	char	  **ids;
 	float	   *vectors;
-	int64		n_sent;
 } CollectionSync;
-
-static void
-CheckFailure(GrpcFailure *failure)
-{
-	if (failure)
-		GrpcRaise(failure);
-}
 
 /*
  * Was it acknowledged? Only then are log rows forgotten.
@@ -73,7 +65,7 @@ CheckWritten(CollectionSync *sync, GrpcFailure *failure)
 	if (failure && !failure->maybe_done)
 		EndPendingWrite(&sync->row->run_id);
 	if (!Mutated("R4"))
-		CheckFailure(failure);
+		GrpcCheck(failure);
 }
 
 /*
@@ -117,7 +109,7 @@ ShowsRows(CollectionSync *sync, int n, char **ids, const float *vectors)
 	int		   *order = palloc(sizeof(int) * Max(n, 1));
 	int			n_same = 0;
 
-	CheckFailure(MilvusRunQuery(sync->connection->grpc, &query, &entries));
+	GrpcCheck(MilvusRunQuery(sync->connection->grpc, &query, &entries));
 	if (vectors == NULL)
 		return entries.keys.n == 0;
 	for (int i = 0; i < n; i++)
@@ -161,11 +153,9 @@ static uint64
 TimestampOfNow(CollectionSync *sync)
 {
 	uint64		timestamp = 0;
-	GrpcFailure *failure = MilvusAllocTimestamp(sync->connection->grpc, &timestamp);
 
-	if (sync->row->timestamp == 0)
-		return 0;
-	CheckFailure(failure);
+	if (sync->row->timestamp > 0)
+		GrpcCheck(MilvusAllocTimestamp(sync->connection->grpc, &timestamp));
 	return timestamp;
 }
 
@@ -192,7 +182,6 @@ SendUpsert(CollectionSync *sync)
 	NoteWrite(sync);
 	CheckWritten(sync, MilvusUpsert(sync->connection->grpc, &rows, &written));
 	WaitUntilShown(sync, sync->n, sync->ids, sync->vectors);
-	sync->n_sent += sync->n;
 	sync->n = 0;
 }
 
@@ -284,8 +273,8 @@ DeleteAbsent(CollectionSync *sync, const Changes *changes)
  * Write the changes into the collection, and fill in what the run's row will say.
  * Under the sync's lock, and the snapshot that the log was read under. Failures
  * are raised: the log is as it was. Returns the ids that the server cannot have,
- * or not find: they have to be in the log still, so that searches read their samples from the
- * dataset.
+ * or not find: they have to be in the log still, so that searches read their
+ * samples from the dataset.
  */
 List *
 SyncCollection(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old, const Changes *changes,
@@ -301,7 +290,7 @@ SyncCollection(const Run *run, Relation rel, Dataset *dataset, const BaseRow *ol
 	is_pending = AwaitPendingWrite(&run->id);
 	sync.connection = RequireConnection(run, &sync.config);
 	/* each time: nothing must get into what somebody else has put into its place */
-	CheckFailure(RequireOwnCollection(sync.connection, sync.config, old, &sync.dim));
+	GrpcCheck(RequireOwnCollection(sync.connection, sync.config, old, &sync.dim));
 	if (is_pending)
 		AwaitWhatIsAtHand();
 	sync.changed_ids = CreateIdSet(changes->ids, changes->n_ids);
@@ -324,7 +313,7 @@ SyncCollection(const Run *run, Relation rel, Dataset *dataset, const BaseRow *ol
 		return NIL;
 	new->timestamp = TimestampOfNow(&sync);
 	/* waits until what was written can be seen, and says how much there is */
-	CheckFailure(MilvusCount(sync.connection->grpc, old->collection, MILVUS_STRONG, 0, &count));
+	GrpcCheck(MilvusCount(sync.connection->grpc, old->collection, MILVUS_STRONG, 0, &count));
 	new->rows = count;
 	new->synced = GetCurrentTimestamp();
 	return sync.refused;

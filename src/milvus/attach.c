@@ -10,13 +10,13 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "bases.h"
+#include "changes.h"
 #include "milvus/attach.h"
 #include "milvus/milvus.h"
 
@@ -129,8 +129,7 @@ CompareCounts(Fit *fit, MilvusConnection *connection, Run *run, Dataset *dataset
 
 	if (failure == NULL)
 		failure = MilvusCount(connection->grpc, collection, MILVUS_STRONG, 0, &n_rows);
-	if (failure)
-		GrpcRaise(failure);
+	GrpcCheck(failure);
 	if (n_rows == 0 || n_rows > n_samples)
 		AddDifference(fit, _("It has %lld rows, the dataset has %lld."), (long long) n_rows, (long long) n_samples);
 	run->indexed = n_rows;
@@ -191,8 +190,7 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 		return false;
 	if (failure == NULL)
 		failure = MilvusDescribeCollection(connection->grpc, config->collection_name, &found);
-	if (failure)
-		GrpcRaise(failure);
+	GrpcCheck(failure);
 	initStringInfo(&fit.differences);
 	FindFields(&fit, key_field, vector_field);
 	if (fit.vector && run->dimensions > 0 && fit.vector->dim != run->dimensions)
@@ -229,22 +227,6 @@ struct AttachedVectors
 	MemoryContext context;
 	HTAB	   *vectors;		/* those that were fetched last */
 };
-
-static uint32
-HashId(const void *key, Size size)
-{
-	const char *id = *(const char *const *) key;
-
-	(void) size;
-	return DatumGetUInt32(hash_any((const unsigned char *) id, (int) strlen(id)));
-}
-
-static int
-CompareIds(const void *a, const void *b, Size size)
-{
-	(void) size;
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
 
 /*
  * Begin to read vectors of a run's collection. Errors of the server are raised:
@@ -310,8 +292,7 @@ FetchSome(AttachedVectors *vectors, char **ids, int n)
 	query.expression = KeysExpression(vectors->config->key_field, numbers ? n_keys : n,
 									  numbers ? NULL : (const char *const *) ids, numbers);
 	failure = MilvusRunQuery(vectors->connection->grpc, &query, &entries);
-	if (failure)
-		GrpcRaise(failure);
+	GrpcCheck(failure);
 	Keep(vectors, &entries);
 }
 
@@ -326,7 +307,7 @@ FetchAttachedVectors(AttachedVectors *vectors, char **ids, int n)
 		.keysize = sizeof(char *),
 		.entrysize = sizeof(AttachedVector),
 		.hash = HashId,
-		.match = CompareIds,
+		.match = MatchIds,
 	};
 	int			per_query = (int) Max(1, Min(MAX_KEYS_PER_QUERY, MAX_BYTES_PER_QUERY / (sizeof(float) * vectors->run->dimensions)));
 	MemoryContext old;

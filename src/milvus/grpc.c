@@ -205,6 +205,16 @@ GrpcRaise(const GrpcFailure *failure)
 }
 
 /*
+ * The same, if there is one.
+ */
+void
+GrpcCheck(const GrpcFailure *failure)
+{
+	if (failure)
+		GrpcRaise(failure);
+}
+
+/*
  * Words from outside, as far as they can be shown.
  */
 static char *

@@ -82,5 +82,6 @@ extern void GrpcBeginRequest(StringInfo request);
 extern GrpcFailure *GrpcCall(GrpcConnection *connection, const char *method, StringInfo request,
 							 GrpcRepeat repeat, StringInfo reply);
 pg_noreturn extern void GrpcRaise(const GrpcFailure *failure);
+extern void GrpcCheck(const GrpcFailure *failure);
 
 #endif							/* BRAIN_GRPC_H */

@@ -316,8 +316,7 @@ RequireConnection(const Run *run, CollectionConfig **config)
 
 	*config = ReadCollectionConfig(run->config ? run->config : "{}");
 	failure = GetConnection(run, *config, &connection);
-	if (failure)
-		GrpcRaise(failure);
+	GrpcCheck(failure);
 	return connection;
 }
 

@@ -81,13 +81,6 @@ WithSuffix(const char *name)
 	return psprintf("%s_%.6s", name, UuidText(NewUuid()));
 }
 
-static void
-CheckFailure(GrpcFailure *failure)
-{
-	if (failure)
-		GrpcRaise(failure);
-}
-
 /*
  * The collection to be created, in FiftyOne's layout.
  */
@@ -130,7 +123,7 @@ IsMine(Upload *upload)
 	MilvusCollection found = {0};
 	CollectionMarks marks;
 
-	CheckFailure(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
+	GrpcCheck(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
 	return FindMarks(&found, &marks) &&
 		memcmp(&marks.generation, upload->generation, sizeof(pg_uuid_t)) == 0;
 }
@@ -146,7 +139,7 @@ RequireOurs(Upload *upload)
 	MilvusCollection found = {0};
 	CollectionMarks marks;
 
-	CheckFailure(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
+	GrpcCheck(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
 	if (FindMarks(&found, &marks) && MarksAreOurs(&marks))
 		return;
 	ereport(ERROR,
@@ -171,7 +164,7 @@ Create(Upload *upload, const char *wanted, int dim)
 		GrpcFailure *failure;
 
 		upload->config->collection_name = i == 0 ? pstrdup(wanted) : WithSuffix(wanted);
-		CheckFailure(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
+		GrpcCheck(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
 		if (exists && upload->is_given)
 			RequireOurs(upload);
 		if (exists)
@@ -186,7 +179,7 @@ Create(Upload *upload, const char *wanted, int dim)
 		 */
 		if (failure)
 		{
-			CheckFailure(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
+			GrpcCheck(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
 			if (!exists && i > 0)
 				GrpcRaise(failure);
 			continue;
@@ -289,7 +282,7 @@ SendRows(Upload *upload)
 	/* whether it was done or not: an upsert puts each row there once */
 	if (failure && failure->maybe_done && failure->grpc_status < 0 && upload->n_repeated++ < MAX_REPEATED)
 		failure = MilvusUpsert(upload->connection->grpc, &rows, &written);
-	CheckFailure(failure);
+	GrpcCheck(failure);
 	NoteIds(upload);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -352,10 +345,10 @@ FlushCollection(Upload *upload)
 	MilvusFlushing flushing = {0};
 	bool		flushed = false;
 
-	CheckFailure(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
+	GrpcCheck(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
 	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
 	{
-		CheckFailure(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
+		GrpcCheck(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
 									  &flushing, &flushed));
 		if (flushed)
 			return;
@@ -393,12 +386,12 @@ CreateIndex(Upload *upload)
 		upload->config->index_params = pstrdup("{}");
 		failure = TryCreateIndex(upload);
 	}
-	CheckFailure(failure);
+	GrpcCheck(failure);
 	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
 	{
 		MilvusIndex index = {0};
 
-		CheckFailure(MilvusDescribeIndex(upload->connection->grpc, upload->config->collection_name,
+		GrpcCheck(MilvusDescribeIndex(upload->connection->grpc, upload->config->collection_name,
 										 COLLECTION_VECTOR_FIELD, &index));
 		if (index.state == MILVUS_INDEX_FAILED)
 			ereport(ERROR,
@@ -457,7 +450,7 @@ WaitUntilCounted(Upload *upload)
 	{
 		int64		count = 0;
 
-		CheckFailure(MilvusCount(upload->connection->grpc, upload->config->collection_name,
+		GrpcCheck(MilvusCount(upload->connection->grpc, upload->config->collection_name,
 								 MILVUS_STRONG, 0, &count));
 		if (count >= upload->n_rows)
 			return;
@@ -493,7 +486,7 @@ FinishUpload(Upload *upload)
 	CreateIndex(upload);
 	(void) FaultPoint("milvus_indexed");
 	TellPhase(upload, "indexed");
-	CheckFailure(LoadAndWait(upload->connection, upload->config->collection_name, 0));
+	GrpcCheck(LoadAndWait(upload->connection, upload->config->collection_name, 0));
 	WaitUntilCounted(upload);
 	(void) FaultPoint("milvus_loaded");
 	TellPhase(upload, "loaded");
