@@ -234,6 +234,11 @@ ALTER TABLE options_samples OWNER TO regress_milvus_user;
 SET ROLE regress_milvus_user;
 SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key')$$);
 RESET ROLE;
+-- a name that no file can have
+DO $$ BEGIN PERFORM set_config('brain.config_file', repeat('x', 300), false); END $$;
+SET ROLE regress_milvus_user;
+SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key')$$);
+RESET ROLE;
 SET brain.config_file = '/';
 SELECT in_call(NULL);
 SET brain.config_file = '/dev/zero';

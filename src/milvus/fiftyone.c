@@ -181,11 +181,16 @@ NameOfFile(const char *path)
 	return superuser() ? psprintf(_("file \"%s\""), path) : pstrdup(_("the file that brain.config_file names"));
 }
 
+/*
+ * What errcode_for_file_access() would call an internal error is the setting's.
+ */
 static void
 RaiseUnreadable(const char *path)
 {
+	bool		unusable = errno == ENAMETOOLONG || errno == ELOOP || errno == ENXIO;
+
 	ereport(ERROR,
-			(errcode_for_file_access(),
+			(unusable ? errcode(ERRCODE_CONFIG_FILE_ERROR) : errcode_for_file_access(),
 			 errmsg("could not read %s: %m", NameOfFile(path)),
 			 errhint("brain.config_file names it; the environment's FIFTYONE_BRAIN_CONFIG_PATH does where that is the default.")));
 }

@@ -350,7 +350,8 @@ sub kill_at
 	$node->psql('postgres', "SET brain.fault_point = '$step:$action:$nth'; $operation{$operation}", stdout => \$out, stderr => \$err);
 	my $died = $err =~ /server closed the connection|terminating connection|connection to server was lost/;
 	# without a postmaster the backend may reach its statement's end
-	$died ||= $node->psql('postgres', 'SELECT 1', stdout => \$out, stderr => \$err) != 0 if $action eq 'kill_postmaster';
+	# (a psql that cannot connect may end before psql() has written to it, which dies of that)
+	$died ||= !eval { $node->psql('postgres', 'SELECT 1', stdout => \$out, stderr => \$err) == 0 } if $action eq 'kill_postmaster';
 	if ($died) { $action eq 'kill' ? wait_for_server($log_before) : start_again(); }
 	if (!$died)
 	{
