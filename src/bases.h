@@ -48,6 +48,7 @@ typedef struct Garbage
 	char	   *server;			/* NULL: the settings of who asks */
 	char	   *collection;
 	char	   *origin;
+	bool		swept;			/* the row can go */
 } Garbage;
 
 extern List *ReadGarbage(void);

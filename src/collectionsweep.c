@@ -42,6 +42,23 @@ typedef struct ServerSweep
 	MilvusConnection *connection;
 } ServerSweep;
 
+/*
+ * Between the calls to a server: a snapshot that is kept while a server takes its
+ * time would keep syncs from taking in what was committed since.
+ */
+static void
+BeginLook(void)
+{
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+static void
+EndLook(void)
+{
+	PopActiveSnapshot();
+	InvalidateCatalogSnapshot();
+}
+
 static bool
 SameServer(const char *a, const char *b)
 {
@@ -65,16 +82,19 @@ static bool
 HasBase(const CollectionMarks *marks, const char *collection)
 {
 	ListCell   *lc;
+	bool		found = false;
 
+	BeginLook();
 	foreach(lc, BaseRowsInUse())
 	{
 		BaseRow    *row = lfirst(lc);
 
 		if (row->collection && strcmp(row->collection, collection) == 0 &&
 			memcmp(&row->run_id, &marks->run_id, sizeof(pg_uuid_t)) == 0)
-			return true;
+			found = true;
 	}
-	return false;
+	EndLook();
+	return found;
 }
 
 /*
@@ -125,7 +145,7 @@ SweepGarbage(ServerSweep *sweep)
 				continue;
 			Drop(sweep, garbage->collection);
 		}
-		DeleteGarbage(garbage);
+		garbage->swept = true;
 	}
 }
 
@@ -153,8 +173,12 @@ static void
 SweepServer(void *arg)
 {
 	ServerSweep *sweep = arg;
+	MilvusSettings *settings;
 
-	GrpcCheck(MilvusGetConnection(FindMilvusSettings(sweep->server, 0, NULL), &sweep->connection));
+	BeginLook();
+	settings = FindMilvusSettings(sweep->server, 0, NULL);
+	EndLook();
+	GrpcCheck(MilvusGetConnection(settings, &sweep->connection));
 	SweepGarbage(sweep);
 	if (!sweep->listed_only)
 		SweepOrphans(sweep);
@@ -226,6 +250,9 @@ SweepServers(ReturnSetInfo *rsinfo, List *servers, List *garbage, bool listed_on
 							sweep.server ? sweep.server : "of the default settings", error->message),
 					 error->detail ? errdetail_internal("%s", error->detail) : 0));
 	}
+	foreach(lc, garbage)
+		if (((Garbage *) lfirst(lc))->swept)
+			DeleteGarbage(lfirst(lc));
 }
 
 /*
@@ -242,15 +269,19 @@ SweepCollections(ReturnSetInfo *rsinfo)
 }
 
 /*
- * Those that are listed, and no others.
+ * Those that are listed, and no others. Called without a snapshot, it has none
+ * while it talks to the servers.
  */
 void
 SweepListedCollections(void)
 {
-	List	   *garbage = ReadGarbage();
+	List	   *garbage;
 	List	   *servers = NIL;
 	ListCell   *lc;
 
+	BeginLook();
+	garbage = ReadGarbage();
+	EndLook();
 	foreach(lc, garbage)
 		servers = AddServer(servers, ((Garbage *) lfirst(lc))->server);
 	SweepServers(NULL, servers, garbage, true);

@@ -90,8 +90,9 @@ SweepAfterCommit(void)
 }
 
 /*
- * A worker's life. It holds a transaction while it talks to the servers, and no
- * lock that anybody but another sweep waits for; its time is bounded by theirs.
+ * A worker's life. While it talks to the servers its transaction has no snapshot
+ * and no xid, for which others would wait, and no lock but that of sweeps; its time
+ * is bounded by theirs.
  */
 void
 brain_sweep_worker(Datum arg)
@@ -99,6 +100,7 @@ brain_sweep_worker(Datum arg)
 	SweepTask	task;
 	Oid			user;
 	int			security_context;
+	bool		has_collections;
 
 	(void) arg;
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
@@ -116,13 +118,13 @@ brain_sweep_worker(Datum arg)
 	GetUserIdAndSecContext(&user, &security_context);
 	SetUserIdAndSecContext(task.user, security_context | SECURITY_LOCAL_USERID_CHANGE);
 	/* the extension may be gone with its runs */
-	if (HasCollections())
-	{
+	has_collections = HasCollections();
+	if (has_collections)
 		LockSweep();
-		SweepListedCollections();
-	}
-	SetUserIdAndSecContext(user, security_context);
 	PopActiveSnapshot();
+	if (has_collections)
+		SweepListedCollections();
+	SetUserIdAndSecContext(user, security_context);
 	CommitTransactionCommand();
 	proc_exit(0);
 }

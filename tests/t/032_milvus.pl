@@ -9,6 +9,8 @@
 # server, by pymilvus.
 use strict;
 use warnings FATAL => 'all';
+use IO::Select;
+use IO::Socket::INET;
 use IPC::Open2;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
@@ -943,6 +945,19 @@ sub part_ends
 	sql(compute('x', 'm'));
 	sql(q{SELECT brain.delete_brain_run('x', 'm')});
 	gone('delete_brain_run without it: dropped all the same, or it belonged to nobody', with(collection_of('y')));
+	# a server that says nothing keeps the worker, and the worker nobody
+	sql(compute('x', 'm'));
+	my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $@;
+	my $uri = sql(q{SELECT option_value FROM pg_foreign_server, pg_options_to_table(srvoptions) WHERE srvname = 'm' AND option_name = 'uri'});
+	sql('ALTER SERVER m OPTIONS (SET uri $$http://127.0.0.1:' . $silent->sockport . q{$$); SELECT brain.delete_brain_run('x', 'm')});
+	my $worker = IO::Select->new($silent)->can_read(60) && $silent->accept;
+	is_($worker && IO::Select->new($worker)->can_read(60) ? 'yes' : 'no', 'yes', 'premise: the worker waits for the server');
+	is_(sql(q{SELECT count(*) > 0, count(backend_xmin), count(backend_xid) FROM pg_stat_activity WHERE backend_type = 'milvus_brain sweep'}),
+		't|0|0', 'it has no snapshot and no xid meanwhile');
+	close $worker if $worker;
+	close $silent;
+	sql(qq{ALTER SERVER m OPTIONS (SET uri '$uri'); SELECT * FROM brain.sweep()});
+	gone('a sweep drops what it could not', with(collection_of('y')));
 	my $y = collection_of('y');
 	sql('BEGIN; DROP TABLE y; ROLLBACK; SELECT * FROM brain.sweep()');
 	same('DROP TABLE, rolled back and swept', 'y', $Q, changes => 0);
