@@ -19,7 +19,6 @@
  *	slots		2^x uint32				a hash table of the ids: row + 1, or 0
  *	dead		uint64					a bit for each row of this and all previous files
  *	bad			BadRow					of this and all previous files
- *	previous	uuid					the files that this one builds on, the oldest first
  *	running		uint64					a reader-made file's snapshot: its running xids, sorted
  *	checksums	uint32
  */
@@ -31,7 +30,7 @@
 #define MATRIX_MAGIC UINT64CONST(0x78697274616d6262)	/* "bbmatrix" */
 
 /* Another number for every change of what is written here. */
-#define MATRIX_VERSION 1
+#define MATRIX_VERSION 2
 
 #define MATRIX_PAGE 4096
 #define MATRIX_CHECKED 65536	/* bytes for each checksum */
@@ -45,7 +44,6 @@ enum
 	SECTION_SLOTS,
 	SECTION_DEAD,
 	SECTION_BAD,
-	SECTION_PREVIOUS,
 	SECTION_RUNNING,
 	SECTION_CHECKSUMS,
 	N_SECTIONS

@@ -170,13 +170,12 @@ CheckSections(const MatrixHeader *header, uint64 size)
 	{
 		const SectionPlace *place = &header->sections[i];
 		uint64		unit = i == SECTION_SLOTS ? sizeof(uint32) : i == SECTION_BAD ? sizeof(BadRow) :
-			i == SECTION_PREVIOUS ? sizeof(pg_uuid_t) : i == SECTION_RUNNING ? sizeof(uint64) : 1;
+			i == SECTION_RUNNING ? sizeof(uint64) : 1;
 
 		if (place->offset % MATRIX_PAGE != 0 || place->offset < MATRIX_PAGE ||
 			place->length > size || place->offset > size - place->length)
 			return "it is shorter than its header says";
-		if (i == SECTION_IDS || i == SECTION_SLOTS || i == SECTION_BAD || i == SECTION_PREVIOUS ||
-			i == SECTION_RUNNING)
+		if (i == SECTION_IDS || i == SECTION_SLOTS || i == SECTION_BAD || i == SECTION_RUNNING)
 		{
 			if (place->length % unit != 0)
 				return "a section has no length that it could have";
@@ -424,8 +423,6 @@ MapBase(const pg_uuid_t *run_id, const pg_uuid_t *files, int n_files, bool by_re
 	base->generation = files[n_files - 1];
 	base->by_reader = by_reader;
 	base->n_files = n_files;
-	base->file_ids = palloc(sizeof(pg_uuid_t) * n_files);
-	memcpy(base->file_ids, files, sizeof(pg_uuid_t) * n_files);
 	base->files = palloc0(sizeof(MatrixFile *) * n_files);
 	for (int i = 0; i < n_files && problem == NULL; i++)
 	{

@@ -41,7 +41,6 @@ typedef struct Base
 	Metric		metric;
 	int			dim;			/* 0: no rows yet */
 	int			n_files;
-	pg_uuid_t  *file_ids;
 	MatrixFile **files;
 	MatrixPart *parts;
 	int64		n_rows;			/* numbers given out, in all files */

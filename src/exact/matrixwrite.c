@@ -90,8 +90,6 @@ struct MatrixWriter
 	BadRow	   *bad;
 	int64		n_bad;
 	List	   *pending_bad;	/* of PendingBad */
-	pg_uuid_t  *previous;
-	int			n_previous_files;
 	float	   *rotation;		/* given by the previous file; NULL: to be found */
 };
 
@@ -313,9 +311,6 @@ ContinueBase(MatrixWriter *writer, const Base *base)
 	writer->bad = palloc_extended(sizeof(BadRow) * Max(base->n_bad, 1), MCXT_ALLOC_HUGE);
 	memcpy(writer->bad, BadRows(base), sizeof(BadRow) * base->n_bad);
 	writer->n_bad = base->n_bad;
-	writer->n_previous_files = base->n_files;
-	writer->previous = palloc(sizeof(pg_uuid_t) * base->n_files);
-	memcpy(writer->previous, base->file_ids, sizeof(pg_uuid_t) * base->n_files);
 	writer->header.m = first->m;
 	writer->header.rotation_error = first->rotation_error;
 	writer->rotation = palloc_extended(sizeof(float) * Max(first->m * first->stride, 1), MCXT_ALLOC_HUGE);
@@ -537,7 +532,6 @@ AbsorbSegments(MatrixWriter *writer, const Base *base)
 	int64		n_bad = 0;
 
 	writer->header.n_previous = RowNumbers(kept);
-	writer->n_previous_files = 1;
 	for (int64 row = kept; row < base->n_rows; row++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -871,8 +865,6 @@ FinishMatrix(MatrixWriter *writer, Snapshot snapshot)
 		offset = PutIds(writer, offset);
 		offset = PutDead(writer, offset);
 		offset = PutSection(writer, SECTION_BAD, offset, writer->bad, sizeof(BadRow) * writer->n_bad);
-		offset = PutSection(writer, SECTION_PREVIOUS, offset, writer->previous,
-							sizeof(pg_uuid_t) * writer->n_previous_files);
 		offset = PutSnapshot(writer, offset, snapshot);
 		PutChecksums(writer, offset);
 		(void) FaultPoint("finished");
