@@ -10,19 +10,6 @@
 
 #include "try.h"
 
-/*
- * Before 17 a parallel query's leader may not begin a subtransaction.
- */
-static bool
-CanBeginSubTransaction(void)
-{
-#if PG_VERSION_NUM >= 170000
-	return true;
-#else
-	return !IsInParallelMode();
-#endif
-}
-
 static bool
 IsInterruption(const ErrorData *error)
 {
@@ -32,17 +19,18 @@ IsInterruption(const ErrorData *error)
 
 /*
  * Call a function in a subtransaction. NULL when it returned; its error, in the
- * current memory context, when it raised one; cancels and shutdowns go on. Where
- * there can be no subtransaction the error is caught all the same: what the
- * function had acquired then waits for the end of the query, so it must be
- * something as plain as a type's input or the parser.
+ * current memory context, when it raised one; cancels and shutdowns go on. In a
+ * parallel query's leader there can be no subtransaction (since 17 it can begin one,
+ * and not end it where the statement writes, as CREATE TABLE AS does). The error is
+ * caught all the same: what the function had acquired then waits for the end of the
+ * query, so it must be something as plain as a type's input or the parser.
  */
 ErrorData *
 Try(void (*function) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	bool		subtransaction = CanBeginSubTransaction();
+	bool		subtransaction = !IsInParallelMode();
 	ErrorData  *volatile error = NULL;
 
 	if (subtransaction)

@@ -26,6 +26,7 @@
 #include "milvus/milvus.h"
 #include "milvus/options.h"
 #include "testing.h"
+#include "try.h"
 #include "uuids.h"
 
 int			on_backend_failure = ON_FAILURE_EXACT;
@@ -296,15 +297,6 @@ Configure(Run *run, const BackendArguments *arguments)
 
 /* ---------- connections ---------- */
 
-static GrpcFailure *
-GetConnection(const Run *run, const CollectionConfig *config, MilvusConnection **connection)
-{
-	int			n = 0;
-	MilvusPair *options = run->options ? ConnectionOptions(run->options, false, &n) : NULL;
-
-	return MilvusGetConnection(FindMilvusSettings(config->server, n, options), connection);
-}
-
 /*
  * The connection that a run's config means, or an error.
  */
@@ -312,11 +304,11 @@ MilvusConnection *
 RequireConnection(const Run *run, CollectionConfig **config)
 {
 	MilvusConnection *connection;
-	GrpcFailure *failure;
+	int			n = 0;
+	MilvusPair *options = run->options ? ConnectionOptions(run->options, false, &n) : NULL;
 
 	*config = ReadCollectionConfig(run->config ? run->config : "{}");
-	failure = GetConnection(run, *config, &connection);
-	GrpcCheck(failure);
+	GrpcCheck(MilvusGetConnection(FindMilvusSettings((*config)->server, n, options), &connection));
 	return connection;
 }
 
@@ -527,6 +519,50 @@ MakeFailure(int sqlstate, char *message, const char *hint)
 	return failure;
 }
 
+typedef struct SettingsSearch
+{
+	const char *server;
+	int			n_options;		/* of the call */
+	MilvusPair *options;
+	MilvusSettings *found;
+} SettingsSearch;
+
+static void
+FindSettings(void *arg)
+{
+	SettingsSearch *search = arg;
+
+	search->found = FindMilvusSettings(search->server, search->n_options, search->options);
+}
+
+/*
+ * The connection for a search, which the table can answer: that the run's server
+ * was dropped, is not for the caller, or has options that do not go together, is a
+ * failure as others are. What the call's own options are to blame for is an error.
+ */
+static GrpcFailure *
+GetSearchConnection(const Run *run, const CollectionConfig *config, MilvusConnection **connection)
+{
+	SettingsSearch search = {.server = config->server};
+	ErrorData  *error;
+	GrpcFailure *failure;
+
+	if (run->options)
+		search.options = ConnectionOptions(run->options, false, &search.n_options);
+	error = Try(FindSettings, &search);
+	if (error == NULL)
+		return MilvusGetConnection(search.found, connection);
+	if (search.n_options > 0)
+	{
+		search.n_options = 0;
+		if (Try(FindSettings, &search) == NULL)
+			ReThrowError(error);
+	}
+	failure = MakeFailure(error->sqlerrcode, error->message, error->hint);
+	failure->detail = error->detail;
+	return failure;
+}
+
 static int
 DimensionOf(const MilvusCollection *collection, const char *vector_field)
 {
@@ -629,7 +665,7 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 	CollectionConfig *config = ReadCollectionConfig(run->config ? run->config : "{}");
 	char	   *params = OptionText(run->options, &search_options[1]);
 	MilvusConnection *connection;
-	GrpcFailure *failure = GetConnection(run, config, &connection);
+	GrpcFailure *failure = GetSearchConnection(run, config, &connection);
 	MilvusSearch search = {
 		.collection = row->collection,
 		.vector_field = config->vector_field,
