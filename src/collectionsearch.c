@@ -6,7 +6,8 @@
  * The server says which samples are near; the dataset, read by their ids as the
  * caller, which of them there are, whether the filter keeps them, and how far
  * away they are. Where too few are left, twice as many are asked for; where that
- * ends short, or Milvus cannot do what is asked, the table answers.
+ * ends short, or Milvus cannot do what is asked, the table answers. So it does
+ * where the planner expects a filter to leave few: to find them is its trade.
  */
 #include "postgres.h"
 
@@ -146,6 +147,64 @@ CutWithinTie(const Search *search, const Candidates *candidates)
 		candidates->last_distance <= worst + TIE_TOLERANCE * (1 + fabs(worst));
 }
 
+/* ---------- how many to ask for ---------- */
+
+/*
+ * The rows that the planner expects of the search's own query on the table.
+ */
+static double
+ExpectedRows(const Search *search, const char *filter)
+{
+	SampleQuery query = {.targets = search->reader.targets, .filter = filter};
+
+	return ExpectedSamples(search->dataset, &query);
+}
+
+/*
+ * Of how many candidates one is expected to pass the filter. The collection has
+ * fewer rows than the dataset where not all have an embedding, and more where row
+ * security hides some from the caller.
+ */
+static double
+CandidatesPerSample(const BaseSearch *bs, double expected)
+{
+	double		rows = Max(ExpectedRows(bs->search, NULL), (double) bs->row->rows);
+
+	return Max(rows / Max(expected, 1), 1);
+}
+
+/*
+ * How many candidates to begin with: as many as are expected to have k that
+ * qualify, and some more, as chance has it. Where the table had better answer,
+ * bs->reason says why.
+ */
+static int
+FirstCandidates(BaseSearch *bs)
+{
+	const Search *search = bs->search;
+	/* the table has none of the vectors of an attached collection */
+	bool		has_table = search->reader.attached == NULL;
+	double		k = search->arguments.k;
+	double		expected;
+	double		per_sample;
+
+	if (search->arguments.filter == NULL)
+		return (int) k + SPARE_CANDIDATES;
+	expected = ExpectedRows(search, search->arguments.filter);
+	if (has_table && expected < MILVUS_MAX_K)
+	{
+		bs->reason = psprintf(_("fewer than %d samples are expected to pass the filter"), MILVUS_MAX_K);
+		return 0;
+	}
+	per_sample = CandidatesPerSample(bs, expected);
+	if (has_table && k * per_sample > MILVUS_MAX_K)
+	{
+		bs->reason = psprintf(_("of %d candidates fewer than k are expected to pass the filter"), MILVUS_MAX_K);
+		return 0;
+	}
+	return (int) Min((k + SPARE_CANDIDATES + 2 * sqrt(k)) * per_sample, MILVUS_MAX_K);
+}
+
 /*
  * The whole answer. False, with a reason, when the table has to give it.
  */
@@ -154,11 +213,11 @@ AnswerFromCollection(BaseSearch *bs)
 {
 	Search	   *search = bs->search;
 	const SearchArguments *arguments = &search->arguments;
-	int			n = arguments->k + SPARE_CANDIDATES;
+	int			n = 0;
 
 	bs->reason = WhyNotByMilvus(search);
-	if (arguments->filter)
-		n *= 2;
+	if (bs->reason == NULL)
+		n = FirstCandidates(bs);
 	while (bs->reason == NULL)
 	{
 		Candidates	candidates = {0};

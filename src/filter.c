@@ -37,7 +37,7 @@
 #include "samples.h"
 
 /*
- * Bytes of an expression. It is parsed three times a search, and PostgreSQL's
+ * Bytes of an expression. It is parsed several times a search, and PostgreSQL's
  * parser can neither be cancelled nor, in nested comments, be called linear.
  */
 #define MAX_FILTER_LENGTH (64 * 1024)

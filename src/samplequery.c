@@ -142,18 +142,22 @@ AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char 
 	return analyzed;
 }
 
-static void
-RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestReceiver *receiver)
+static PlannedStmt *
+PlanSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
 {
-	List	   *rewritten = QueryRewrite(analyzed);
-	PlannedStmt *plan;
-	QueryDesc  *desc;
+	List	   *rewritten = QueryRewrite(AnalyzeSampleQuery(dataset, query, text));
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
-	plan = pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, params);
-	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   receiver, params, NULL, 0);
+	return pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, query->params);
+}
+
+static void
+RunSampleQuery(PlannedStmt *plan, const char *text, ParamListInfo params, DestReceiver *receiver)
+{
+	QueryDesc  *desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
+									   receiver, params, NULL, 0);
+
 	ExecutorStart(desc, 0);
 #if PG_VERSION_NUM >= 180000
 	ExecutorRun(desc, ForwardScanDirection, 0);
@@ -163,6 +167,25 @@ RunSampleQuery(Query *analyzed, const char *text, ParamListInfo params, DestRece
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);
+}
+
+static char *
+SampleQueryText(const Dataset *dataset, const SampleQuery *query)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	/* without an alias, a filter may qualify columns by table or by schema too */
+	appendStringInfo(&text, "SELECT %s FROM %s", query->targets, dataset->from);
+	if (query->join)
+		appendStringInfo(&text, " %s", query->join);
+	if (query->filter)
+	{
+		(void) ParseExpressionText(query->filter);
+		/* on lines of its own: it may end in a comment */
+		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
+	}
+	return text.data;
 }
 
 /*
@@ -181,25 +204,29 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 		.read = query->read,
 		.arg = query->arg,
 	};
-	StringInfoData text;
+	char	   *text = SampleQueryText(dataset, query);
 
-	initStringInfo(&text);
-	/* without an alias, a filter may qualify columns by table or by schema too */
-	appendStringInfo(&text, "SELECT %s FROM %s", query->targets, dataset->from);
-	if (query->join)
-		appendStringInfo(&text, " %s", query->join);
-	if (query->filter)
-	{
-		(void) ParseExpressionText(query->filter);
-		/* on lines of its own: it may end in a comment */
-		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
-	}
 	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
 												 ALLOCSET_DEFAULT_SIZES);
-	RunSampleQuery(AnalyzeSampleQuery(dataset, query, text.data), text.data, query->params,
-				   &receiver.pub);
+	RunSampleQuery(PlanSampleQuery(dataset, query, text), text, query->params, &receiver.pub);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/*
+ * How many rows the planner expects of a query on a dataset, for the current user.
+ */
+double
+ExpectedSamples(const Dataset *dataset, const SampleQuery *query)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain plan",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	double		rows = PlanSampleQuery(dataset, query, SampleQueryText(dataset, query))->planTree->plan_rows;
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return rows;
 }
 
 /*

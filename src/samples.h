@@ -94,6 +94,7 @@ extern char *SampleId(SampleKey *key, Datum value);
 extern char *CanonicalText(Oid type, Datum value);
 extern bool ParseSampleId(SampleKey *key, const char *text, Datum *value);
 extern void ReadSamples(const Dataset *dataset, const SampleQuery *query);
+extern double ExpectedSamples(const Dataset *dataset, const SampleQuery *query);
 pg_noreturn extern void RaiseDuplicateId(const Dataset *dataset, const char *id);
 extern void CheckUniqueIds(Dataset *dataset);
 
