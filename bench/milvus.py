@@ -309,6 +309,24 @@ def milvus_filter(bench):
 
 
 @row(section=ON_MILVUS)
+def milvus_neighbors(bench):
+    vectors = table(bench)
+    compacted(bench)
+    asking, comparing, session = bench.connect(), bench.connect(), bench.connect()
+    asking.run("SET brain.min_server_neighbors = 0")
+    comparing.run("SET brain.min_server_neighbors = -1")
+    call = "SELECT count(*) FROM brain.neighbors('m', 'hnsw', k => 10)"
+    by_id = session.prepare("SELECT sample_id, distance FROM brain.sort_by_similarity('m', $1::text, k => 10,"
+                            " brain_key => 'hnsw')")
+    many, pairs, one = interleave([asking.prepare(call)()], [comparing.prepare(call)()],
+                                  [by_id(sample_id(i * 37)) for i in range(50)], most=250)
+    assert re.search(r'"path": "milvus"', asking.value("SELECT brain.last_search()"))
+    yield within(f"100 queries in one call (brain.neighbors() of {shape(vectors)}, k = 10): each, against a search by id",
+                 many.per(len(vectors)), one, 0.2, by="median")
+    yield within("the same call whole, against all pairs in PostgreSQL", many, pairs)
+
+
+@row(section=ON_MILVUS)
 def milvus_connections(bench):
     table(bench)
     queries = bench.vectors("a")[1]

@@ -609,7 +609,7 @@ AnswerQualified(BaseSearch *bs)
 
 /* ---------- the answer ---------- */
 
-static void
+void
 NoteSearch(const BaseSearch *bs)
 {
 	memset(&last_search, 0, sizeof(last_search));

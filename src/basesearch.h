@@ -8,6 +8,7 @@
 
 #include "build.h"
 #include "changes.h"
+#include "milvus/milvus.h"
 #include "search.h"
 
 typedef struct BaseSearch
@@ -30,9 +31,21 @@ typedef struct BaseSearch
 /* in basesearch.c */
 extern bool IsChanged(const BaseSearch *bs, const char *id);
 extern void OfferChanges(BaseSearch *bs);
+extern void NoteSearch(const BaseSearch *bs);
 
 /* in collectionsearch.c */
 extern const char *WhyNotCollection(const BaseSearch *bs);
 extern bool AnswerFromCollection(BaseSearch *bs);
+extern const char *ReasonOfFailure(BaseSearch *bs, const GrpcFailure *failure);
+extern bool IsComplete(const CandidateList *list, const Nearest *nearest, int64 n_offered, double max_distance);
+
+/* More than k: some may be gone, and ranks near k differ by what float32 rounds. */
+#define SPARE_CANDIDATES 16
+
+/* in collectionneighbors.c */
+typedef void (*NeighborsOfSample) (const char *id, const Nearest *neighbors, void *arg);
+
+extern bool NeighborsFromCollection(BaseSearch *bs, Base *base, int k, double max_distance,
+									NeighborsOfSample emit, void *arg);
 
 #endif							/* BRAIN_BASESEARCH_H */

@@ -16,11 +16,7 @@
 #include "miscadmin.h"
 
 #include "basesearch.h"
-#include "milvus/milvus.h"
 #include "testing.h"
-
-/* More than k: some may be gone, and ranks near k differ by what float32 rounds. */
-#define SPARE_CANDIDATES 16
 
 /* Distances that float32 cannot tell apart, relatively. */
 #define TIE_TOLERANCE 2e-6
@@ -67,7 +63,7 @@ WhyNotByMilvus(const Search *search)
 /*
  * A server that fails is no reason for a search to fail, unless the user says so.
  */
-static const char *
+const char *
 ReasonOfFailure(BaseSearch *bs, const GrpcFailure *failure)
 {
 	static bool told = false;
@@ -108,7 +104,7 @@ OfferCandidate(IndexReader *reader, EntryState state, void *arg)
  * caller; returns how many these are.
  */
 static int64
-OfferCandidates(BaseSearch *bs, const Candidates *candidates)
+OfferCandidates(BaseSearch *bs, const CandidateList *candidates)
 {
 	Search	   *search = bs->search;
 	Changes		unchanged = {.ids = palloc(sizeof(char *) * Max(candidates->n, 1))};
@@ -139,12 +135,22 @@ IsBeyond(double distance, double limit)
  * list somewhere among them then, and ties go by id.
  */
 static bool
-CutWithinTie(const Search *search, const Candidates *candidates)
+CutWithinTie(const Nearest *nearest, const CandidateList *list)
 {
-	double		worst = search->nearest.items[0].distance;
+	double		worst = nearest->items[0].distance;
 
-	return search->nearest.n >= search->arguments.k &&
-		candidates->last_distance <= worst + TIE_TOLERANCE * (1 + fabs(worst));
+	return nearest->n >= nearest->k && list->last_distance <= worst + TIE_TOLERANCE * (1 + fabs(worst));
+}
+
+/*
+ * Has the server named all samples of the collection that belong to an answer? So
+ * many of those on its list were offered.
+ */
+bool
+IsComplete(const CandidateList *list, const Nearest *nearest, int64 n_offered, double max_distance)
+{
+	return list->all || IsBeyond(list->last_distance, max_distance) ||
+		(n_offered >= nearest->k && !CutWithinTie(nearest, list));
 }
 
 /* ---------- how many to ask for ---------- */
@@ -221,6 +227,7 @@ AnswerFromCollection(BaseSearch *bs)
 	while (bs->reason == NULL)
 	{
 		Candidates	candidates = {0};
+		const CandidateList *list;
 		GrpcFailure *failure;
 		int64		n_offered;
 
@@ -236,14 +243,14 @@ AnswerFromCollection(BaseSearch *bs)
 			bs->reason = _("the collection has other dimensions");
 			break;
 		}
+		list = &candidates.lists[0];
 		bs->rounds++;
 		bs->request = candidates.request;
-		bs->counts.exact_rows += candidates.n;
+		bs->counts.exact_rows += list->n;
 		InitNearest(&search->nearest, arguments->k, false);
 		search->reader.left_out = 0;
-		n_offered = OfferCandidates(bs, &candidates);
-		if (candidates.all || IsBeyond(candidates.last_distance, arguments->max_distance) ||
-			(n_offered >= arguments->k && !CutWithinTie(search, &candidates)))
+		n_offered = OfferCandidates(bs, list);
+		if (IsComplete(list, &search->nearest, n_offered, arguments->max_distance))
 		{
 			OfferChanges(bs);
 			return true;

@@ -95,6 +95,13 @@ _PG_init(void)
 							1, 1, 64,
 							PGC_USERSET, 0,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("brain.min_server_neighbors",
+							gettext_noop("Sets from which size of all vectors on brain.neighbors() asks a run's Milvus server."),
+							gettext_noop("Below it PostgreSQL compares all pairs. -1 never asks."),
+							&min_server_neighbors,
+							256 * 1024, -1, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
 	DefineCustomEnumVariable("brain.on_backend_failure",
 							 gettext_noop("Sets what a search does when its Milvus server cannot answer."),
 							 gettext_noop("\"exact\" answers from the table, \"error\" raises an error."),

@@ -4,7 +4,9 @@
  *
  * Works on a matrix: the run's base where that is all that the caller sees, else
  * one of its own, written from the dataset as the caller sees it, and gone with
- * the call. Reading the dataset once is nothing beside all pairs of its rows.
+ * the call. Reading the dataset once is nothing beside all pairs of its rows. Of
+ * many samples a Milvus server is asked which are near, where the run has one
+ * (collectionneighbors.c); the matrix says how far away they are.
  */
 #include "postgres.h"
 
@@ -18,9 +20,11 @@
 #include "utils/rel.h"
 
 #include "arguments.h"
+#include "basesearch.h"
 #include "build.h"
 #include "exact/batch.h"
-#include "search.h"
+#include "milvus/attach.h"
+#include "milvus_brain.h"
 
 PG_FUNCTION_INFO_V1(brain_neighbors);
 
@@ -38,10 +42,16 @@ typedef struct Neighbors
 
 /* ---------- the matrix ---------- */
 
+/* How many vectors are fetched at once, where a collection has them. */
+#define MAX_FETCHED 1000
+
 typedef struct OwnMatrix
 {
 	MatrixWriter *writer;
 	IndexReader reader;
+	int			n_ids;			/* whose vectors are still to be fetched */
+	char	   *ids[MAX_FETCHED];
+	MemoryContext context;		/* owns ids */
 } OwnMatrix;
 
 static void
@@ -66,6 +76,64 @@ WriteEntry(TupleTableSlot *slot, void *arg)
 	}
 }
 
+static void
+WriteFetched(OwnMatrix *own)
+{
+	IndexReader *reader = &own->reader;
+	VectorBuffer *vector = &reader->vector;
+
+	FetchAttachedVectors(reader->attached, own->ids, own->n_ids);
+	for (int i = 0; i < own->n_ids; i++)
+	{
+		VectorFailure failure;
+
+		if (!FindAttachedVector(reader->attached, own->ids[i], vector))
+			continue;
+		failure = CheckVector(vector, reader->run->metric, reader->dimensions);
+		if (failure == VECTOR_OK)
+			AddMatrixRow(own->writer, own->ids[i], vector->values, vector->dim);
+		else
+			LeaveOutSample(reader, own->ids[i], failure, vector->dim);
+	}
+	own->n_ids = 0;
+	MemoryContextReset(own->context);
+}
+
+static void
+NoteId(TupleTableSlot *slot, void *arg)
+{
+	OwnMatrix  *own = arg;
+	bool		isnull;
+	Datum		id = slot_getattr(slot, 1, &isnull);
+	MemoryContext old = MemoryContextSwitchTo(own->context);
+
+	if (!isnull)
+		own->ids[own->n_ids++] = SampleId(&own->reader.dataset->key, id);
+	MemoryContextSwitchTo(old);
+	if (own->n_ids == MAX_FETCHED)
+		WriteFetched(own);
+}
+
+static void
+ReadIntoMatrix(OwnMatrix *own, const Search *search)
+{
+	IndexReader *reader = &own->reader;
+	SampleQuery query = {.filter = search->arguments.filter,.read = WriteEntry,.arg = own};
+
+	OpenIndexReader(reader, search->run, search->dataset);
+	query.targets = reader->targets;
+	if (reader->attached)
+	{
+		own->context = AllocSetContextCreate(CurrentMemoryContext, "ids to be fetched", ALLOCSET_DEFAULT_SIZES);
+		query.read = NoteId;
+	}
+	ReadSamples(search->dataset, &query);
+	if (own->n_ids > 0)
+		WriteFetched(own);
+	CloseIndexReader(reader);
+	WarnOfLeftOut(reader, search->flinfo);
+}
+
 /*
  * Write what the caller sees of the dataset into a matrix of our own.
  */
@@ -74,17 +142,12 @@ WriteOwnMatrix(Neighbors *neighbors)
 {
 	Search	   *search = &neighbors->search;
 	OwnMatrix	own = {0};
-	SampleQuery query = {.filter = search->arguments.filter, .read = WriteEntry, .arg = &own};
 	Base	   *base;
 
 	if (!DatasetIsTable(search->rel))
 		CheckUniqueIds(search->dataset);
 	own.writer = BeginMatrix(&search->run->id, NewUuid(), false, search->run->metric, NULL);
-	OpenIndexReader(&own.reader, search->run, search->dataset);
-	query.targets = own.reader.targets;
-	ReadSamples(search->dataset, &query);
-	CloseIndexReader(&own.reader);
-	WarnOfLeftOut(&own.reader, search->flinfo);
+	ReadIntoMatrix(&own, search);
 	(void) FinishMatrix(own.writer, NULL);
 	base = OpenUnpublished(own.writer);
 	if (base == NULL)
@@ -107,25 +170,39 @@ CompareIdsOfRows(int64 a, int64 b, void *arg)
 }
 
 static void
-PutNeighbors(int64 row, const MatrixNeighbor *found, int n, void *arg)
+PutNeighbor(const Neighbors *neighbors, Datum id, int rank, const char *neighbor_id, double distance, double score)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = id;
+	values[1] = Int32GetDatum(rank);
+	values[2] = CStringGetTextDatum(neighbor_id);
+	values[3] = Float8GetDatum(distance);
+	values[4] = Float8GetDatum(score);
+	tuplestore_putvalues(neighbors->rsinfo->setResult, neighbors->rsinfo->setDesc, values, nulls);
+	pfree(DatumGetPointer(values[2]));
+}
+
+static void
+PutNeighborsOfRow(int64 row, const MatrixNeighbor *found, int n, void *arg)
 {
 	Neighbors  *neighbors = arg;
 	Datum		id = CStringGetTextDatum(IdOfRow(neighbors->base, row));
 
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[5];
-		bool		nulls[5] = {false};
-
-		values[0] = id;
-		values[1] = Int32GetDatum(i + 1);
-		values[2] = CStringGetTextDatum(IdOfRow(neighbors->base, found[i].row));
-		values[3] = Float8GetDatum(found[i].distance);
-		values[4] = Float8GetDatum(found[i].score);
-		tuplestore_putvalues(neighbors->rsinfo->setResult, neighbors->rsinfo->setDesc, values, nulls);
-		pfree(DatumGetPointer(values[2]));
-	}
+		PutNeighbor(neighbors, id, i + 1, IdOfRow(neighbors->base, found[i].row), found[i].distance, found[i].score);
 	pfree(DatumGetPointer(id));
+}
+
+static void
+PutNeighborsOfSample(const char *id, const Nearest *found, void *arg)
+{
+	Datum		datum = CStringGetTextDatum(id);
+
+	for (int i = 0; i < found->n; i++)
+		PutNeighbor(arg, datum, i + 1, found->items[i].id, found->items[i].distance, found->items[i].score);
+	pfree(DatumGetPointer(datum));
 }
 
 static void
@@ -137,17 +214,57 @@ FindAllNeighbors(void *arg)
 	(void) DeadRows(base);
 	if (base->n_live > 0)
 		AllNeighbors(base->parts, base->n_files, base->metric, neighbors->k,
-					 neighbors->max_distance, WORKING_MEMORY, CompareIdsOfRows, PutNeighbors, neighbors);
+					 neighbors->max_distance, WORKING_MEMORY, CompareIdsOfRows, PutNeighborsOfRow, neighbors);
+}
+
+/*
+ * From the run's base, where that is all that the caller sees.
+ */
+static bool
+FindInWholeBase(Neighbors *neighbors)
+{
+	neighbors->base = FindWholeBase(&neighbors->search);
+	return neighbors->base && WithMapping(neighbors->base, FindAllNeighbors, neighbors);
+}
+
+/*
+ * Of a run whose base is a collection, from there.
+ */
+static bool
+FindInCollection(Neighbors *neighbors)
+{
+	return neighbors->search.from_base &&
+		NeighborsFromCollection(neighbors->search.from_base, neighbors->base, neighbors->k,
+								neighbors->max_distance, PutNeighborsOfSample, neighbors);
+}
+
+/*
+ * From a matrix of what the caller sees: where the run has a base of which that is
+ * not all, or none, or it was cut on the way.
+ */
+static void
+FindInOwnMatrix(Neighbors *neighbors)
+{
+	neighbors->base = WriteOwnMatrix(neighbors);
+	if (FindInCollection(neighbors))
+		return;
+	/* some may have been found before that failed */
+	tuplestore_clear(neighbors->rsinfo->setResult);
+	if (!WithMapping(neighbors->base, FindAllNeighbors, neighbors))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a matrix file was damaged while it was in use")));
 }
 
 /*
  * SQL: brain.neighbors(samples regclass, brain_key text, k integer, max_distance
  * double precision, filter text, options jsonb) returns table (sample_id text,
  * rank integer, neighbor_id text, distance double precision, score double
- * precision).
+ * precision). options are those of a search.
  *
  * Errors: 42704 no such run; 55000 it cannot be used; 22023 other arguments;
- * 21000 an id twice; 53000 there is no room for a matrix.
+ * 21000 an id twice; 53000 there is no room for a matrix; those of a Milvus server
+ * under brain.on_backend_failure = error, or where only it has the vectors.
  */
 Datum
 brain_neighbors(PG_FUNCTION_ARGS)
@@ -168,26 +285,20 @@ brain_neighbors(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_distance must be a number")));
-	CheckNoOptions(JsonbArgument(fcinfo, 5));
 	InitMaterializedSRF(fcinfo, 0);
 	search->flinfo = fcinfo->flinfo;
 	search->arguments.filter = TextArgument(fcinfo, 4);
 	search->rel = OpenSamples(PG_GETARG_OID(0));
 	search->run = FindRun(search->rel, TextArgument(fcinfo, 1), false);
 	search->dataset = UseRun(search->run, search->rel);
-	RequireVectors(search->run);
+	search->backend = FindBackend(search->run->backend);
+	search->backend->check_options(JsonbArgument(fcinfo, 5));
+	search->run->options = JsonbArgument(fcinfo, 5);
 
-	neighbors.base = FindWholeBase(search);
-	if (neighbors.base == NULL || !WithMapping(neighbors.base, FindAllNeighbors, &neighbors))
-	{
-		/* there is none for us, or it was cut on the way */
-		tuplestore_clear(neighbors.rsinfo->setResult);
-		neighbors.base = WriteOwnMatrix(&neighbors);
-		if (!WithMapping(neighbors.base, FindAllNeighbors, &neighbors))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("a matrix file was damaged while it was in use")));
-	}
+	if (search->backend->searches_untracked)
+		FindSearchBase(search);
+	if (search->from_base || !FindInWholeBase(&neighbors))
+		FindInOwnMatrix(&neighbors);
 	relation_close(search->rel, NoLock);
 	return (Datum) 0;
 }

@@ -58,5 +58,6 @@ extern int64 ChangesLimit(const BaseRow *row);
 extern bool IsFrozen(const Run *run, Relation rel, const Tracking *tracking);
 extern bool use_matrix;			/* setting brain.use_matrix */
 extern bool screening;			/* setting brain.screening */
+extern int	min_server_neighbors;	/* setting brain.min_server_neighbors, in kB */
 
 #endif							/* BRAIN_SEARCH_H */

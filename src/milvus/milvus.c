@@ -98,6 +98,15 @@ WhyNoCollection(const BaseRow *row)
 	return NULL;
 }
 
+/*
+ * Is a search of a run's collection more than comparing with all that is in it?
+ */
+bool
+HasIndex(const Run *run)
+{
+	return run->config && strcmp(ReadCollectionConfig(run->config)->index_type, "FLAT") != 0;
+}
+
 /* ---------- configuration ---------- */
 
 typedef struct IndexOption
@@ -642,21 +651,32 @@ ReadLevel(const CollectionConfig *config, const BaseRow *row, uint64 *guarantee_
 static void
 TakeHits(const MilvusHits *hits, const Run *run, int n, Candidates *candidates)
 {
-	candidates->n = hits->keys.n;
-	candidates->ids = hits->keys.texts;
-	if (hits->keys.texts == NULL)
+	char	  **ids = hits->keys.texts;
+	const float *scores = hits->scores;
+
+	if (ids == NULL)
 	{
-		candidates->ids = palloc(sizeof(char *) * Max(candidates->n, 1));
-		for (int i = 0; i < candidates->n; i++)
-			candidates->ids[i] = psprintf(INT64_FORMAT, hits->keys.numbers[i]);
+		ids = palloc(sizeof(char *) * Max(hits->keys.n, 1));
+		for (int i = 0; i < hits->keys.n; i++)
+			ids[i] = psprintf(INT64_FORMAT, hits->keys.numbers[i]);
 	}
-	candidates->all = candidates->n < n;
-	if (candidates->n > 0)
-		candidates->last_distance = DistanceOfMilvus(run->metric, hits->scores[candidates->n - 1]);
+	candidates->lists = palloc0(sizeof(CandidateList) * hits->n_queries);
+	for (int i = 0; i < hits->n_queries; i++)
+	{
+		CandidateList *list = &candidates->lists[i];
+
+		list->n = hits->counts[i];
+		list->ids = ids;
+		list->all = list->n < n;
+		if (list->n > 0)
+			list->last_distance = DistanceOfMilvus(run->metric, scores[list->n - 1]);
+		ids += list->n;
+		scores += list->n;
+	}
 }
 
 /*
- * The n samples that the run's collection has nearest to a query of one vector. A
+ * The n samples that the run's collection has nearest to each query vector. A
  * collection that somebody has released is loaded again, once.
  */
 GrpcFailure *
@@ -672,7 +692,7 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 		.metric = MilvusMetric(run->metric),
 		.params = params ? params : SearchParams(config, n),
 		.k = n,
-		.n_queries = 1,
+		.n_queries = query->n,
 		.dim = query->dim,
 		.queries = query->vectors,
 	};
@@ -684,6 +704,7 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 		return failure;
 	config->consistency_level = ParsedLevel(OptionText(run->options, &search_options[0]), config->consistency_level);
 	search.level = ReadLevel(config, row, &search.guarantee_timestamp);
+	candidates->is_lite = connection->server.is_lite;
 	candidates->request = psprintf("%s: topk %d, %s, params %s, consistency level %s", search.collection, n,
 								   search.metric, search.params, LevelName(search.level));
 	failure = MilvusRunSearch(connection->grpc, &search, &hits);

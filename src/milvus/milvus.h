@@ -21,19 +21,27 @@ typedef enum OnBackendFailure
 extern int	on_backend_failure;
 
 /* The samples of a collection that are nearest to a query. */
-typedef struct Candidates
+typedef struct CandidateList
 {
-	int			dim;			/* the collection's; another than the query's: nothing was asked */
 	int			n;
 	char	  **ids;			/* as the collection has them, the nearest first */
 	double		last_distance;	/* about; of the last one */
 	bool		all;			/* there are no more */
+} CandidateList;
+
+/* Those of each query vector. */
+typedef struct Candidates
+{
+	int			dim;			/* the collection's; another than the query's: nothing was asked */
+	CandidateList *lists;
+	bool		is_lite;		/* a milvus-lite has named them */
 	char	   *request;		/* what the server was asked, for who wants to know */
 } Candidates;
 
 extern bool IsWithinReach(double squared_norm);
 extern const char *CollectionOrigin(void);
 extern const char *WhyNoCollection(const BaseRow *row);
+extern bool HasIndex(const Run *run);
 extern GrpcFailure *FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n,
 								   Candidates *candidates);
 extern MilvusConnection *RequireConnection(const Run *run, CollectionConfig **config);

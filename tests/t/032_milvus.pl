@@ -269,6 +269,33 @@ sub same
 	return Test::More::is(join("\n", @problems), '', "$kind: $name");
 }
 
+# The neighbors of all samples, by the milvus run and by the exact one.
+#	path, changes, rows, says, before, database: as of same(); reason: why not milvus; more: a condition on last_search() s
+sub same_neighbors
+{
+	my ($name, $table, $arguments, %o) = @_;
+	my $call = sub { my ($key) = @_; return "SELECT '$key ' || row_to_json(n) FROM brain.neighbors('$table', '$key', $arguments) n ORDER BY sample_id COLLATE \"C\", rank;\n"; };
+	my $sql = "SET brain.min_server_neighbors = 0;\n" . ($o{before} // '') . ";\n" . $call->('m') .
+		"SELECT 'path ' || (s->>'path') || ' ' || (s->>'changes') || ' ' || coalesce(s->>'reason', '') FROM brain.last_search() s;\n" .
+		"SELECT 'more ' || (@{[$o{more} // 'true']}) FROM brain.last_search() s;\n" . $call->('e');
+	my ($out, $err);
+	if ($o{in}) { said($o{in}); $out = $o{in}->query($sql); $err = said($o{in}); }
+	else { ($out, $err) = try($sql, $o{database}); }
+	$err = without_warnings($err);
+	my %lines;
+	push @{ $lines{$1} }, $2 while $out =~ /^(\w+) (.*)$/mg;
+	my ($m, $e, $path, $more) = map { join "\n", @{ $lines{$_} // [] } } qw(m e path more);
+	my $reason = $o{reason} // ($o{path} ? qr/./ : qr/^$/);
+	my @problems;
+	push @problems, "answers differ:\nmilvus:\n$m\nexact:\n$e" if $m ne $e;
+	push @problems, "path $path" if $path !~ /^(\w+) \d+ (.*)/ || $1 ne ($o{path} // 'milvus') || $2 !~ $reason;
+	push @problems, "$path, not $o{changes} changes" if defined $o{changes} && $path !~ /^\w+ $o{changes} /;
+	push @problems, "not $o{more}: $out" if $more ne 'true';
+	push @problems, scalar(@{ $lines{m} // [] }) . ' rows' if @{ $lines{m} // [] } != $o{rows};
+	push @problems, "it said: $err" if defined $o{says} ? $err !~ $o{says} : $err ne '';
+	return Test::More::is(join("\n", @problems), '', "$kind: neighbors: $name");
+}
+
 # Both say the same, up to the key.
 sub same_error
 {
@@ -752,6 +779,87 @@ sub part_options
 }
 
 # A role that is nobody special does all of it, with its own mapping.
+# brain.neighbors(): each sample's, by many searches in one request.
+sub part_neighbors
+{
+	for my $metric (qw(cosine dotproduct euclidean))
+	{
+		# the last one is beyond what Milvus computes with, which stays in the log
+		sql(q{SELECT make('n', 249); INSERT INTO n VALUES (1001, 'no vector', NULL), (1002, 'far', array_fill(1e19::real, ARRAY[8]))});
+		compute_both('n', metric => "'$metric'");
+		same_neighbors($metric, 'n', 'k => 3', rows => 750, changes => 1, more => q{(s->>'rounds')::int BETWEEN 3 AND 30 AND (s->>'float32_rows')::int + (s->>'int8_rows')::int > 0});
+		same_neighbors("$metric: more than there are", 'n', 'k => 1000', rows => 250 * 249);
+		my $at = sql("SELECT max(distance) FROM brain.neighbors('n', 'e', k => 2) WHERE sample_id::int % 5 = 0");
+		my $n = sql("SELECT count(*) FROM brain.neighbors('n', 'e', k => 9, max_distance => $at)");
+		cmp_ok($n, '<', 9 * 250, "$kind: $metric: a distance that leaves some out");
+		same_neighbors("$metric: max_distance", 'n', "k => 9, max_distance => $at", rows => $n);
+		same_neighbors("$metric: max_distance that nothing has", 'n', 'k => 9, max_distance => -1e30', rows => 0);
+		sql('DROP TABLE n');
+	}
+	clean('n');
+	sql(q{SELECT make('n', 300); CREATE POLICY p ON n FOR SELECT TO reader USING (id % 3 > 0); ALTER TABLE n ENABLE ROW LEVEL SECURITY;
+		GRANT SELECT ON n TO reader; GRANT USAGE ON FOREIGN SERVER m TO reader; CREATE USER MAPPING FOR reader SERVER m});
+	compute_both('n', metric => q('euclidean'));
+	# which way
+	same_neighbors('few are compared in PostgreSQL', 'n', 'k => 3', before => 'RESET brain.min_server_neighbors', path => 'table', reason => qr/few samples/, rows => 900);
+	same_neighbors('so are all, if one likes', 'n', 'k => 3', before => 'SET brain.min_server_neighbors = -1', path => 'table', reason => qr/few samples/, rows => 900);
+	same_neighbors('without an index, all', 'n', 'k => 3', before => 'SET brain.min_server_neighbors = 9', path => 'table', reason => qr/without an index/, rows => 900);
+	sql(compute('n', 'm', metric => q('euclidean'), overwrite => 'true', OPTIONS => q('{"index_type": "IVF_FLAT", "index_params": {"nlist": 8}, "search_params": {"nprobe": 8}}')));
+	same_neighbors('300 x 8 x 4 bytes are 9.375 kB', 'n', 'k => 3', before => 'SET brain.min_server_neighbors = 9', rows => 900, $kind =~ /lite/ ? (path => 'table', reason => qr/faster than milvus-lite/) : ());
+	same_neighbors('which is less than 10', 'n', 'k => 3', before => 'SET brain.min_server_neighbors = 10', path => 'table', reason => qr/few samples/, rows => 900);
+	same_neighbors('k beyond what Milvus takes', 'n', 'k => 16368, filter => $$id % 2 = 0$$', path => 'table', reason => qr/k is larger/, rows => 150 * 149);
+	same_neighbors('an option of a search', 'n', q{k => 3, options => '{}'}, rows => 900);
+	is_(sql(q{SET brain.min_server_neighbors = 0; SELECT count(*) FROM brain.neighbors('n', 'm', k => 3, options => '{"consistency_level": "Strong"}')}), '900', 'neighbors: a level');
+	like_(error_of(q{SELECT brain.neighbors('n', 'm', options => '{"ef": 5}')}), qr/unknown option "ef"/, 'neighbors: an option that there is not');
+	# whose samples
+	same_neighbors('a filter', 'n', q{k => 3, filter => $$label = 'l0'$$}, rows => 300);
+	same_neighbors('a filter that few pass', 'n', q{k => 3, filter => 'id < 60'}, path => 'table', reason => qr/few .* qualify/, rows => 59 * 3);
+	same_neighbors('a filter that none passes', 'n', q{k => 3, filter => 'false'}, path => 'table', reason => qr/few/, rows => 0);
+	same_neighbors('row security', 'n', 'k => 5', before => 'SET ROLE reader', rows => 1000);
+	is_(sql(q{SET ROLE reader; SET brain.min_server_neighbors = 0; SELECT count(*) FROM brain.neighbors('n', 'm', k => 5) WHERE sample_id::int % 3 = 0 OR neighbor_id::int % 3 = 0}), '0', 'neighbors: no id that is hidden');
+	same_neighbors('row security, and a filter', 'n', q{k => 5, filter => 'id % 2 = 0'}, before => 'SET ROLE reader', rows => 500);
+	# what has changed: of 300, four may have
+	sql('UPDATE n SET embedding = vec(id + 0.01) WHERE id = 7; UPDATE n SET embedding = vec(21.0001) WHERE id = 100; DELETE FROM n WHERE id = 200');
+	same_neighbors('changes', 'n', 'k => 4', changes => 3, rows => 299 * 4);
+	my $s = session();
+	ask($s, q{BEGIN; INSERT INTO n VALUES (900, 'own', vec(21.0002))});
+	same_neighbors('own uncommitted rows', 'n', 'k => 4', in => $s, changes => 4, rows => 300 * 4);
+	same_neighbors('others do not see them', 'n', 'k => 4', changes => 3, rows => 299 * 4);
+	ask($s, 'ROLLBACK');
+	same_neighbors('once they are rolled back, nobody does', 'n', 'k => 4', in => $s, changes => 3, rows => 299 * 4);
+	# an old snapshot, while others write and sync
+	ask($s, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM n');
+	sql('DELETE FROM n WHERE id = 201; INSERT INTO n VALUES (901, $$new$$, vec(5.0001))');
+	like_(sql(q{SELECT s.action FROM brain.sync('n', 'm') s}), qr/^(upsert|skipped)$/, 'a sync meanwhile');
+	same_neighbors('an old snapshot', 'n', 'k => 4', in => $s, changes => 3, rows => 299 * 4);
+	ask($s, 'COMMIT');
+	$s->quit;
+	sync('n', $_) foreach qw(m e);
+	same_neighbors('synced', 'n', 'k => 4', changes => 0, rows => 299 * 4);
+	sql('UPDATE n SET embedding = vec(id + 2) WHERE id % 50 = 0');
+	same_neighbors('many changes', 'n', 'k => 4', changes => 5, path => 'table', reason => qr/many samples were changed/, rows => 299 * 4);
+	sql('ALTER TABLE n ADD COLUMN another integer; ALTER TABLE n DISABLE TRIGGER USER');
+	same_neighbors('not tracked any more', 'n', 'k => 4', path => 'table', says => qr/NOTICE/, rows => 299 * 4);
+	sql('DROP USER MAPPING FOR reader SERVER m; REVOKE USAGE ON FOREIGN SERVER m FROM reader');
+	clean('n');
+	# a vector that is as near to all, equal ones
+	sql(q{SELECT make('n', 1000); UPDATE n SET embedding = array_fill(0::real, ARRAY[8]) WHERE id = 500});
+	compute_both('n', metric => q('dotproduct'));
+	same_neighbors('a zero vector', 'n', 'k => 3', rows => 3000, changes => 0, more => q{(s->>'float32_rows')::int + (s->>'int8_rows')::int > 0});
+	sql(q{DROP TABLE n; SELECT make('n', 1000); UPDATE n SET embedding = vec(1) WHERE id <= 60; UPDATE n SET embedding = vec(2) WHERE id > 300});
+	compute_both('n', metric => q('euclidean'));
+	same_neighbors('ties are asked for again', 'n', q{k => 3, filter => 'id <= 300'}, rows => 900, more => q{(s->>'rounds')::int > 3 AND (s->>'float32_rows')::int + (s->>'int8_rows')::int = 0});
+	same_neighbors('too many ties', 'n', 'k => 3', path => 'table', reason => qr/cannot tell/, rows => 3000);
+	clean('n');
+	sql(q{SELECT make('under', 200); CREATE VIEW n AS SELECT * FROM under});
+	sql(compute('n', 'm', id_field => q('id'), metric => q('cosine')));
+	sql(q{SELECT brain.compute_similarity('n', 'e', id_field => 'id', metric => 'cosine'); INSERT INTO under VALUES (201, 'new', vec(201))});
+	same_neighbors('a view is read', 'n', 'k => 3', path => 'table', reason => qr/not tracked/, rows => 201 * 3);
+	sql('DROP VIEW n CASCADE');
+	clean('under');
+	return;
+}
+
 sub part_owner
 {
 	my $mapping = $info{user} ? "OPTIONS (user '$info{user}', password '$info{password}')" : '';
@@ -867,9 +975,15 @@ sub part_attached
 	is_(sql(q{SELECT sample_id, g.embedding = o.embedding FROM brain.get_embeddings('bare', 'm', ARRAY[3, 1, 4]) g JOIN o ON o.id::text = sample_id ORDER BY o.id}), "1|t\n3|t\n4|t", 'its vectors');
 	like_(error_of($_), qr/ERROR:  (brain run "m" of "bare" cannot answer this search|the vectors of brain run "m" are in a collection)/, "refused: $_")
 		for "SELECT brain.sort_by_similarity('bare', $Q, k => NULL)", "SELECT brain.sort_by_similarity('bare', $Q, reverse => true)",
-		q{SELECT brain.neighbors('bare', 'm')}, q{SELECT brain.get_embeddings('bare', 'm')}, q{SELECT brain.add_to_index('bare', 'm', 1, '{1,2,3,4,5,6,7,8}'::real[])};
+		q{SELECT brain.get_embeddings('bare', 'm')}, q{SELECT brain.add_to_index('bare', 'm', 1, '{1,2,3,4,5,6,7,8}'::real[])};
 	is_(sql(qq{SELECT plan FROM brain.explain_similarity('bare', $Q, filter => 'label = ''l1'' ')}), 'milvus', 'a filter: Milvus answers, though few are expected to pass it');
 	like_(error_of("BEGIN; SET client_min_messages = warning; DROP SERVER m CASCADE; SELECT brain.sort_by_similarity('bare', $Q)"), qr/^ERROR:  server "m" does not exist/, 'without its server: an error, whatever brain.on_backend_failure is');
+	for ([ 'milvus', 0, '' ], [ 'table', -1, '' ], [ 'table', 0, q{, filter => 'id < 30'} ], [ 'milvus', 0, q{, filter => 'id % 2 = 0'} ])
+	{
+		my ($path, $size, $more) = @$_;
+		my ($m, $e) = map { "SELECT n FROM brain.neighbors($_, k => 4$more) n ORDER BY sample_id, rank" } q('bare', 'm'), q('o', 'e');
+		is_(sql("SET brain.min_server_neighbors = $size; $m; SELECT brain.last_search()->>'path'"), sql($e) . "\n$path", "attached: neighbors, $path, $size$more");
+	}
 	my ($first) = $answer->('bare', 'm', $Q, '') =~ /"sample_id":"(\d+)"/;
 	sql("DELETE FROM bare WHERE id = $first");
 	unlike_($answer->('bare', 'm', $Q, ''), qr/"sample_id":"$first"/, 'a deleted sample does not come back');
@@ -1439,6 +1553,7 @@ for my $each (@KINDS)
 		section('transactions', \&part_transactions);
 		section('rights', \&part_rights);
 		section('owner', \&part_owner);
+		section('neighbors', \&part_neighbors);
 		section('options', \&part_options);
 		section('views', \&part_views);
 		section('empty', \&part_empty);

@@ -112,8 +112,8 @@ my @faults = (
 	[ 'no keys', { kind => 'hits', ids => 'none' }, 1, qr/^$unread\nDETAIL:  Search: There are not as many keys as hits/ ],
 	[ 'fewer keys than scores', { kind => 'hits', ids => 'few' }, 1, qr/^$unread\nDETAIL:  Search: There are not as many keys as hits/ ],
 	[ 'keys that are not UTF-8', { kind => 'hits', ids => 'latin' }, 1, qr/^$unread\nDETAIL:  Search: A key is not UTF-8/ ],
-	[ 'counts too small', { kind => 'hits', counts => 1 }, 1, qr/^$unread\nDETAIL:  Search: There are not as many scores as hits/ ],
-	[ 'counts of 2^64', { kind => 'hits', counts => -1 }, 1, qr/^$unread\nDETAIL:  Search: The hits are damaged, or more than were asked for/ ],
+	[ 'counts too small', { kind => 'hits', counts => [1] }, 1, qr/^$unread\nDETAIL:  Search: There are not as many scores as hits/ ],
+	[ 'counts of 2^64', { kind => 'hits', counts => [-1] }, 1, qr/^$unread\nDETAIL:  Search: The hits are damaged, or more than were asked for/ ],
 	[ 'hits of two queries', { kind => 'hits', queries => 2 }, 1, qr/^$unread\nDETAIL:  Search: The hits are not those of as many queries/ ],
 	[ 'more hits than asked for', { kind => 'hits', more => 100 }, 1, qr/^$unread\nDETAIL:  Search: The hits are damaged, or more than were asked for/ ],
 );

@@ -211,9 +211,12 @@ class Milvus:
         return part(2, hits(self.nearest(request)))
 
     def nearest(self, request):
+        """Of each query a list."""
+        return [self.nearest_to(request, query) for query in fields(fields(request[6][0])[1][0])[3]]
+
+    def nearest_to(self, request, query):
         rows = self.collections[text(request, 3)]["rows"]
         params = pairs(request[9])
-        query = fields(fields(request[6][0])[1][0])[3][0]
         query = struct.unpack("<%df" % (len(query) // 4), query)
 
         def score(row):
@@ -229,8 +232,10 @@ class Milvus:
         return [(key, sign * s) for s, key in found[:int(params["topk"])]]
 
 
-def hits(found, ids="text", counts=None, scores=None, queries=1):
+def hits(lists, ids="text", counts=None, scores=None, queries=None):
     """SearchResultData, right or wrong."""
+    found = [hit for one in lists for hit in one]
+    counts = [len(one) for one in lists] if counts is None else counts
     if ids == "text":
         keys = part(2, b"".join(part(1, key) for key, _ in found))
     elif ids == "int":
@@ -244,8 +249,9 @@ def hits(found, ids="text", counts=None, scores=None, queries=1):
     else:
         keys = b""
     values = [s for _, s in found] if scores is None else [float(scores)] * len(found)
-    return (number(1, queries) + number(2, len(found)) + part(4, struct.pack("<%df" % len(values), *values))
-            + part(5, keys) + part(6, varint(len(found) if counts is None else counts)))
+    return (number(1, len(lists) if queries is None else queries) + number(2, max(counts))
+            + part(4, struct.pack("<%df" % len(values), *values))
+            + part(5, keys) + part(6, b"".join(varint(count) for count in counts)))
 
 
 # ---- HTTP/2 --------------------------------------------------------------------------
@@ -503,7 +509,7 @@ class Connection(threading.Thread):
     def fault_hits(self, stream, message, fault):
         """A Search's reply that is wrong in one thing; more: hits than were asked for."""
         found = self.server.milvus.nearest(fields(self.request))
-        found += [("x%d" % i, found[-1][1]) for i in range(fault.get("more", 0))]
+        found[-1] += [("x%d" % i, found[-1][-1][1]) for i in range(fault.get("more", 0))]
         wrong = {name: fault[name] for name in ("ids", "counts", "scores", "queries") if name in fault}
         self.reply(stream, part(2, hits(found, **wrong)))
 

@@ -231,29 +231,36 @@ FillPlaceholders(Rows__SearchRequest *request, const MilvusSearch *search)
 	rows__placeholder_group__pack(&group, request->placeholder_group.data);
 }
 
-/* A reply of count hits for each query. */
+/* A reply of so many hits for each query. */
 static void
-WriteHits(int n_queries, int count, bool packed)
+WriteHits(int n_queries, const int *counts, bool packed)
 {
 	StringInfoData keys;
 	StringInfoData ids;
 	StringInfoData data;
+	Size		counts_size = 0;
+	int			n = 0;
 
 	initStringInfo(&keys);
 	initStringInfo(&ids);
 	initStringInfo(&data);
+	for (int i = 0; i < n_queries; i++)
+	{
+		n += counts[i];
+		counts_size += VarintSize(counts[i]);
+	}
 	WriteVarintField(&data, 1, n_queries);
 	if (packed)
+		WriteBytesHead(&data, 4, sizeof(float) * n);
+	for (int i = 0; i < n && packed; i++)
 	{
-		float		score = 1.5;
+		float		score = i + 0.5f;
 
-		WriteBytesHead(&data, 4, sizeof(float) * n_queries * count);
-		for (int i = 0; i < n_queries * count; i++)
-			WriteFloats(&data, &score, 1);
+		WriteFloats(&data, &score, 1);
 	}
-	for (int i = 0; i < n_queries * count; i++)
+	for (int i = 0; i < n; i++)
 	{
-		float		score = 1.5;
+		float		score = i + 0.5f;
 
 		WriteTextField(&keys, 1, psprintf("key %d", i));
 		if (packed)
@@ -264,12 +271,12 @@ WriteHits(int n_queries, int count, bool packed)
 	WriteBytesField(&ids, 2, keys.data, keys.len);
 	WriteBytesField(&data, 5, ids.data, ids.len);
 	if (packed)
-		WriteBytesHead(&data, 6, n_queries * VarintSize(count));
+		WriteBytesHead(&data, 6, counts_size);
 	for (int i = 0; i < n_queries; i++)
 	{
 		if (!packed)
 			WriteTag(&data, 6, WIRE_VARINT);
-		WriteVarint(&data, count);
+		WriteVarint(&data, counts[i]);
 	}
 	BeginReply();
 	WriteBytesHead(&given, 1, 0);
@@ -287,7 +294,8 @@ CompareSearches(void)
 		int			n = 1 + Random(30);
 		int			dim = 1 + Random(300);
 		int			k = 1 + Random(i % 2 ? 10 : MILVUS_MAX_K);
-		int			count = Random(Min(k, 9) + 1);
+		int		   *counts = palloc(sizeof(int) * n);
+		int			n_hits = 0;
 		float	   *queries = palloc(sizeof(float) * n * dim);
 		MilvusSearch search = {.collection = "of_texts",.vector_field = "vector",.metric = "L2",.params = "{\"ef\": 64}",
 			.expression = i % 3 ? NULL : "pk in [\"1\"]",.k = k,.n_queries = n,.dim = dim,.queries = queries,
@@ -300,12 +308,15 @@ CompareSearches(void)
 
 		for (int j = 0; j < n * dim; j++)
 			queries[j] = RandomFloat();
-		WriteHits(n, count, i % 2);
+		for (int j = 0; j < n; j++)
+			n_hits += counts[j] = Random(Min(k, i % 3 ? 9 : 200) + 1);
+		WriteHits(n, counts, i % 2);
 		failure = MilvusRunSearch(NULL, &search, &hits);
 		CHECK(failure == NULL, "%s", DetailOf(failure));
-		CHECK(hits.n_queries == n && hits.keys.n == n * count && hits.keys.numbers == NULL, "%d", hits.keys.n);
+		CHECK(hits.n_queries == n && hits.keys.n == n_hits && hits.keys.numbers == NULL, "%d", hits.keys.n);
+		CHECK(memcmp(hits.counts, counts, sizeof(int) * n) == 0, "%d queries", n);
 		for (int j = 0; j < hits.keys.n; j++)
-			CHECK(hits.scores[j] == 1.5 && strcmp(hits.keys.texts[j], psprintf("key %d", j)) == 0, "%s", hits.keys.texts[j]);
+			CHECK(hits.scores[j] == j + 0.5f && strcmp(hits.keys.texts[j], psprintf("key %d", j)) == 0, "%s", hits.keys.texts[j]);
 		request.collection_name = (char *) "of_texts";
 		if (search.expression)
 			request.dsl = (char *) search.expression;
@@ -479,20 +490,21 @@ CompareTexts(void)
 /* ---------- what is read ---------- */
 
 static void
-CheckSearchReply(const char *data, int length, const char *problem)
+CheckSearchReply(const MilvusSearch *search, const char *data, int length, const char *problem)
 {
 	GrpcFailure *failure;
 
 	BeginReply();
 	WriteBytesField(&given, 2, data, length);
-	failure = MilvusRunSearch(NULL, &good_search, &some_hits);
+	failure = MilvusRunSearch(NULL, search, &some_hits);
 	if (problem == NULL)
 		CHECK(failure == NULL, "%s", DetailOf(failure));
 	else
 		CHECK(IsProblem(failure, problem), "%s instead of %s", DetailOf(failure), problem);
 }
 
-#define SEARCH_REPLY(bytes, problem) CheckSearchReply(bytes, sizeof(bytes) - 1, problem)
+#define SEARCH_REPLY(bytes, problem) CheckSearchReply(&good_search, bytes, sizeof(bytes) - 1, problem)
+#define SEARCHES_REPLY(bytes, problem) CheckSearchReply(&two_searches, bytes, sizeof(bytes) - 1, problem)
 
 /* Pieces of SearchResultData: one query; scores 1 and 2; ids; hits of each query. */
 #define ONE "\x08\x01"
@@ -543,6 +555,35 @@ ReadWrongHits(void)
 	SEARCH_REPLY(ONE SCORES TEXTS HITS "\x98\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "damaged");
 }
 
+/* Two lists of at most two hits: three scores and ids. */
+#define TWO "\x08\x02"
+#define THREE_SCORES "\x22\x0c\0\0\x80\x3f\0\0\0\x40\0\0\x80\x3f"
+#define THREE_TEXTS "\x2a\x0b\x12\x09\x0a\x01" "a" "\x0a\x01" "b" "\x0a\x01" "a"
+
+static void
+ReadWrongLists(void)
+{
+	static const float vectors[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+	MilvusSearch two_searches = good_search;
+
+	two_searches.n_queries = 2;
+	two_searches.queries = vectors;
+	SEARCHES_REPLY(TWO THREE_SCORES THREE_TEXTS "\x32\x02\x02\x01", NULL);
+	CHECK(some_hits.n_queries == 2 && some_hits.counts[0] == 2 && some_hits.counts[1] == 1 && some_hits.keys.n == 3 && strcmp(some_hits.keys.texts[2], "a") == 0, "two lists");
+	SEARCHES_REPLY(TWO THREE_SCORES THREE_TEXTS "\x32\x01\x01" "\x30\x02", NULL);
+	CHECK(some_hits.counts[0] == 1 && some_hits.counts[1] == 2, "two lists");
+	SEARCHES_REPLY(TWO "\x32\x02\x00\x00", NULL);
+	SEARCHES_REPLY(TWO SCORES TEXTS "\x32\x02\x00\x02", NULL);
+	SEARCHES_REPLY(ONE THREE_SCORES THREE_TEXTS "\x32\x02\x02\x01", "as many queries");
+	SEARCHES_REPLY(TWO SCORES TEXTS HITS, "as many queries");
+	SEARCHES_REPLY(TWO SCORES TEXTS "\x32\x03\x01\x01\x00", "more than were asked for");
+	SEARCHES_REPLY(TWO THREE_SCORES THREE_TEXTS "\x32\x02\x03\x00", "more than were asked for");
+	SEARCHES_REPLY(TWO THREE_SCORES THREE_TEXTS "\x32\x02\x02\x02", "as many scores");
+	SEARCHES_REPLY(TWO THREE_SCORES THREE_TEXTS "\x32\x02\x01\x01", "as many scores");
+	SEARCHES_REPLY(TWO THREE_SCORES TEXTS "\x32\x02\x02\x01", "as many keys");
+	SEARCHES_REPLY(TWO SCORES THREE_TEXTS "\x32\x02\x01\x01", "more keys");
+}
+
 static void
 ReadLongKeys(void)
 {
@@ -556,7 +597,7 @@ ReadLongKeys(void)
 		WriteBytesHead(&data, 5, BytesFieldSize(2, BytesFieldSize(1, length)));
 		WriteBytesHead(&data, 2, BytesFieldSize(1, length));
 		WriteBytesField(&data, 1, text, length);
-		CheckSearchReply(data.data, data.len, length > MILVUS_MAX_TEXT ? "too long" : NULL);
+		CheckSearchReply(&good_search, data.data, data.len, length > MILVUS_MAX_TEXT ? "too long" : NULL);
 	}
 }
 
@@ -861,6 +902,7 @@ main(int argc, char **argv)
 	SendNothing();
 	ReadStatuses();
 	ReadWrongHits();
+	ReadWrongLists();
 	ReadLongKeys();
 	ReadWrongEntries();
 	ReadWrongCounts();
