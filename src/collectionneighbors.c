@@ -36,7 +36,7 @@ int			min_server_neighbors = 0;
 
 /*
  * Of so many samples one may have been changed, and one may be compared with the
- * whole matrix: all pairs in one go cost a fiftieth of that, each.
+ * whole matrix: in one go all pairs cost a small part of that, each.
  */
 #define SAMPLES_PER_CHANGED 64
 #define SAMPLES_PER_SCAN 64
@@ -55,7 +55,6 @@ typedef struct NeighborSearch
 	int64	   *changed;		/* rows of samples that were changed */
 	int			n_changed;
 	int64		n_scans;
-	bool		answered;
 } NeighborSearch;
 
 /* A sample, and its nearest so far. */
@@ -186,6 +185,8 @@ AskForSamples(NeighborSearch *search, Sample **samples, int n, int n_candidates)
 	if (bs->reason)
 		return -1;
 	bs->rounds++;
+	if (bs->request)
+		pfree(bs->request);
 	bs->request = MemoryContextStrdup(GetMemoryChunkContext(bs), candidates.request);
 	for (int i = 0; i < n; i++)
 	{
@@ -271,14 +272,9 @@ SearchBatch(NeighborSearch *search, int64 first, int n)
 	return true;
 }
 
-/*
- * All batches, within WithMapping(): requests are made of copies, so that a fault
- * in the mapping leaves none of them half done.
- */
-static void
-SearchBatches(void *arg)
+static bool
+SearchBatches(NeighborSearch *search)
 {
-	NeighborSearch *search = arg;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "neighbors of a batch", ALLOCSET_DEFAULT_SIZES);
 	int			each = QueriesPerRequest(search, search->n_candidates);
 	bool		found = true;
@@ -299,7 +295,7 @@ SearchBatches(void *arg)
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
-	search->answered = found;
+	return found;
 }
 
 /* ---------- all ---------- */
@@ -334,10 +330,11 @@ WhyNotByMilvus(const NeighborSearch *search)
 {
 	const BaseSearch *bs = search->bs;
 	const Base *base = search->base;
-	const Tracking *tracking = LookAtTracking(bs->search->run, bs->search->rel);
+	const Tracking *tracking;
 
 	if (bs->reason)
 		return bs->reason;
+	tracking = LookAtTracking(bs->search->run, bs->search->rel);
 	if (tracking->fingerprint != bs->fingerprint)
 		return _("the dataset was altered meanwhile");
 	if (!bs->row->attached && IsFrozen(bs->search->run, bs->search->rel, tracking))
@@ -354,7 +351,8 @@ WhyNotByMilvus(const NeighborSearch *search)
 /*
  * Each sample's k nearest others, at most max_distance away, for all rows of a
  * matrix that was written after FindSearchBase(). False, with a reason in bs, when
- * the matrix has to answer; some may have been emitted then.
+ * the matrix has to answer; some may have been emitted then. Within WithMapping():
+ * requests are made of copies, so that a fault in the mapping finds none half done.
  */
 bool
 NeighborsFromCollection(BaseSearch *bs, Base *base, int k, double max_distance,
@@ -363,14 +361,15 @@ NeighborsFromCollection(BaseSearch *bs, Base *base, int k, double max_distance,
 	NeighborSearch search = {
 		.bs = bs, .base = base, .k = k, .max_distance = max_distance, .emit = emit, .arg = arg
 	};
+	bool		found;
 
 	/* with itself; where some of the collection's rows are not the caller's, more */
 	search.n_candidates = Min(k, MILVUS_MAX_K) + 1 + SPARE_CANDIDATES;
-	if (bs->row && bs->row->rows > base->n_live)
-		search.n_candidates *= Min(bs->row->rows / Max(base->n_live, 1), ROWS_PER_QUALIFYING);
+	if (bs->row && bs->row->rows > base->n_live && search.n_candidates <= MILVUS_MAX_K)
+		search.n_candidates = (int) Min(search.n_candidates * Min(bs->row->rows / Max(base->n_live, 1), ROWS_PER_QUALIFYING),
+										MILVUS_MAX_K);
 	bs->reason = WhyNotByMilvus(&search);
-	if (bs->reason == NULL && !WithMapping(base, SearchBatches, &search))
-		bs->reason = _("the matrix file is damaged");
+	found = bs->reason == NULL && SearchBatches(&search);
 	NoteSearch(bs);
-	return search.answered;
+	return found;
 }

@@ -238,19 +238,26 @@ FindInCollection(Neighbors *neighbors)
 								neighbors->max_distance, PutNeighborsOfSample, neighbors);
 }
 
+static void
+FindInMapping(void *arg)
+{
+	Neighbors  *neighbors = arg;
+
+	if (FindInCollection(neighbors))
+		return;
+	/* some may have been found before that failed, or the base was cut */
+	tuplestore_clear(neighbors->rsinfo->setResult);
+	FindAllNeighbors(neighbors);
+}
+
 /*
- * From a matrix of what the caller sees: where the run has a base of which that is
- * not all, or none, or it was cut on the way.
+ * From a matrix of what the caller sees.
  */
 static void
 FindInOwnMatrix(Neighbors *neighbors)
 {
 	neighbors->base = WriteOwnMatrix(neighbors);
-	if (FindInCollection(neighbors))
-		return;
-	/* some may have been found before that failed */
-	tuplestore_clear(neighbors->rsinfo->setResult);
-	if (!WithMapping(neighbors->base, FindAllNeighbors, neighbors))
+	if (!WithMapping(neighbors->base, FindInMapping, neighbors))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a matrix file was damaged while it was in use")));

@@ -58,6 +58,7 @@ fsync = off
 autovacuum = off
 brain.connect_timeout = 600
 brain.request_timeout = 600
+brain.min_server_neighbors = 0
 CONF
 $node->append_conf('postgresql.conf', "log_line_prefix = '%n [%p] %q%a '\n");
 start();
@@ -144,6 +145,7 @@ my @phases = (
 	[ 'waiting for a reply', $search, { method => 'Search', kind => 'never' }, { Search => 1 } ],
 	[ 'waiting for a write', $compute, { method => 'Insert', kind => 'never' }, { Insert => 1 } ],
 	[ 'half of a reply', $search, { method => 'Search', kind => 'hold', bytes => 40 }, { Search => 1 } ],
+	[ 'among many searches', q{SELECT count(*) FROM brain.neighbors('t', 'm', k => 3000)}, { method => 'Search', kind => 'never', skip => 1 }, { Search => 2 } ],
 	[ 'polling, flush', $compute, { method => 'GetFlushState', kind => 'message', hex => '', times => 0 }, { GetFlushState => 3 } ],
 	[ 'polling, index', $compute, { method => 'DescribeIndex', kind => 'message', hex => '12120a06766563746f722206766563746f723802', times => 0 }, { DescribeIndex => 3 } ],
 	[ 'polling, load', $compute, { method => 'GetLoadState', kind => 'message', hex => '1002', times => 0 }, { GetLoadState => 3 } ]);
