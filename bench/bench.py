@@ -34,6 +34,7 @@ class Sizes:
     real = (10_000, 30_000, None)
     milvus_rounds = 5
     milvus_slow = 20_000  # rows that are uploaded as FiftyOne does
+    milvus_lite = 20_000  # rows of milvus-lite's datasets
     milvus_builds = 2
 
 
@@ -53,6 +54,7 @@ class QuickSizes:
     real = (2_000,)
     milvus_rounds = 1
     milvus_slow = 500
+    milvus_lite = 2_000
     milvus_builds = 1
 
 
@@ -230,7 +232,7 @@ def measure(bench, names, write):
             failed = True
             if not isinstance(error, SqlError):
                 traceback.print_exc()
-            lines.append(f"| {name} | failed: {str(error).splitlines()[0]} | | | | **no** |")
+            lines.append(f"| {name} | failed: {(str(error) or repr(error)).splitlines()[0]} | | | | **no** |")
             print(lines[-1], flush=True)
             bench.admin.run("ROLLBACK")
         bench.close_sessions()

@@ -1,21 +1,106 @@
 """The rows of bench/run --milvus: ours beside pymilvus, on one server, in turns."""
+import functools
 import gc
 import os
 import re
 import struct
+import subprocess
 import sys
 import time
 
 import numpy as np
 
-from harness import (CLIENT, NOTICE_PROCESSOR, Result, SqlError, Time, array_header, at_most, clock, elements, faster,
-                     interleave, show, three, within)
-from rows import ON_MILVUS, row, shape
+from harness import (CLIENT, NOTICE_PROCESSOR, WORK, Result, SqlError, Time, array_header, at_most, clock, elements,
+                     faster, interleave, show, three, within)
+from rows import ON_MILVUS, ROWS, megabytes, row, shape
 
-URI = os.environ.get("BENCH_MILVUS", "")
+HERE = os.path.dirname(os.path.abspath(__file__))
 DIM = 512
 VARCHAR_LENGTH = 1000
 FLAT = '{"index_type": "FLAT"}'  # takes no time to build
+
+
+# ---- the servers -----------------------------------------------------------------
+
+class Server:
+    """One of tests/servers; table: its dataset, prefix: of what the lines say."""
+
+    def __init__(self, kind, name, alias, table, prefix, is_lite):
+        self.kind, self.name, self.alias, self.table = kind, name, alias, table
+        self.prefix, self.is_lite = prefix, is_lite
+
+    @functools.cached_property
+    def info(self):
+        told = subprocess.run([f"{HERE}/../tests/servers/server", "info", self.kind], check=True, capture_output=True,
+                              text=True).stdout
+        return dict(line.split("=", 1) for line in told.splitlines())
+
+    def cpu(self):
+        return cpu_seconds(int(self.info["pid"]))
+
+    def size(self, sizes):
+        return sizes.milvus_lite if self.is_lite else sizes.a
+
+    def rounds(self, sizes):
+        return min(3, sizes.milvus_rounds) if self.is_lite else sizes.milvus_rounds
+
+    def most(self, n):
+        """How many searches at most: their times hardly differ where the server takes so long."""
+        return n // 5 if self.is_lite else n
+
+
+FULL = Server("milvus-2.3.5", "milvus", "default", "m", "", False)
+LITES = (Server("milvus-lite-3.2.2", "lite3", "lite3", "m_lite3", "milvus-lite 3.2.2: ", True),
+         Server("milvus-lite-2.5.1", "lite2", "lite2", "m_lite2", "milvus-lite 2.5.1: ", True))
+
+
+def cpu_seconds(pid):
+    """What a process has used, with all its threads."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def on_lites_too(function):
+    """A row of the full server, and one for each of the others."""
+    for server in (FULL, *LITES):
+        name = function.__name__.replace("milvus", server.name)
+        ROWS[name] = functools.partial(function, server=server), ON_MILVUS, True
+    return function
+
+
+def of_server(ours, theirs):
+    """How much of the time of both the server computed, from tuples that begin with its CPU seconds and the time."""
+    (our_cpu, our_time), (their_cpu, their_time) = (
+        np.mean([seen[:2] for seen in side], axis=0) for side in (ours, theirs))
+    shares = our_cpu / our_time, their_cpu / their_time
+    limit = ": the server is the limit" if min(shares) > 0.5 and our_cpu < 1.5 * their_cpu else ""
+    return f" (server's CPU / time: {shares[0]:.2f} of ours, {shares[1]:.2f} of theirs{limit})"
+
+
+def watch(server, function):
+    """The server's CPU seconds while a function runs, the time, and what it returns."""
+    cpu, start = server.cpu(), time.monotonic()
+    result = function()
+    return server.cpu() - cpu, time.monotonic() - start, result
+
+
+class Watched:
+    """Functions that return seconds, and what the server computes while they run."""
+
+    def __init__(self, server, functions):
+        self.server, self.seen = server, []
+        self.functions = [functools.partial(self.call, function) for function in functions]
+
+    def call(self, function):
+        *seen, seconds = watch(self.server, function)
+        self.seen.append(seen)
+        return seconds
+
+
+def compare(server, ours, theirs, most):
+    """Times of both, taking turns, and what the server had to do with them."""
+    sides = Watched(server, ours), Watched(server, theirs)
+    times = interleave(*(side.functions for side in sides), most=server.most(most))
+    return *times, of_server(*(side.seen for side in sides))
 
 
 # ---- the data and the two clients --------------------------------------------
@@ -45,23 +130,25 @@ def copy_chunks(vectors, rows_each=2000):
     yield b"\xff\xff"
 
 
-def table(bench):
-    """The dataset m, and what pymilvus uploads: the same rows."""
-    vectors, _ = bench.vectors("a")
-    if not bench.has("m"):
-        bench.admin.run("CREATE TABLE m (id text PRIMARY KEY, label integer NOT NULL, embedding real[] NOT NULL);"
-                        "ALTER TABLE m ALTER embedding SET STORAGE PLAIN;"
+def table(bench, server=FULL):
+    """The server's dataset, and what pymilvus uploads: the same rows."""
+    name, vectors = server.table, bench.vectors("a")[0][:server.size(bench.sizes)]
+    if not bench.has(name):
+        bench.admin.run(f"CREATE TABLE {name} (id text PRIMARY KEY, label integer NOT NULL, embedding real[] NOT NULL);"
+                        f"ALTER TABLE {name} ALTER embedding SET STORAGE PLAIN;"
                         # rows are so long that PostgreSQL would put the ids elsewhere, to save one byte
-                        "ALTER TABLE m ALTER id SET STORAGE PLAIN;"
-                        f"CREATE SERVER milvus FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '{URI}');"
-                        "CREATE USER MAPPING FOR postgres SERVER milvus")
-        bench.admin.copy("COPY m FROM STDIN (FORMAT binary)", copy_chunks(vectors))
-        bench.admin.run("CREATE INDEX ON m (label)")
-        bench.admin.run("VACUUM (FREEZE, ANALYZE) m")
-        bench.admin.run("SELECT * FROM brain.compute_similarity('m', 'exact', embeddings => 'embedding',"
+                        f"ALTER TABLE {name} ALTER id SET STORAGE PLAIN;"
+                        f"CREATE SERVER {server.name} FOREIGN DATA WRAPPER milvus_fdw"
+                        f" OPTIONS (uri '{server.info['uri']}');"
+                        f"CREATE USER MAPPING FOR postgres SERVER {server.name}")
+        bench.admin.copy(f"COPY {name} FROM STDIN (FORMAT binary)", copy_chunks(vectors))
+        bench.admin.run(f"CREATE INDEX ON {name} (label)")
+        bench.admin.run(f"VACUUM (FREEZE, ANALYZE) {name}")
+        bench.admin.run(f"SELECT * FROM brain.compute_similarity('{name}', 'exact', embeddings => 'embedding',"
                         " metric => 'dotproduct')")
-        assert bench.admin.value("SELECT count(*) FROM brain._runs WHERE brain_key = 'exact'") == "1"
-    pymilvus().connections.connect(uri=URI, timeout=60)
+        made = f"SELECT count(*) FROM brain._runs WHERE brain_key = 'exact' AND dataset_name = '{name}'"
+        assert bench.admin.value(made) == "1"
+    pymilvus().connections.connect(server.alias, uri=server.info["uri"], timeout=60)
     return vectors
 
 
@@ -70,34 +157,31 @@ def pymilvus():
     return pymilvus
 
 
-def compute(session, key, options="{}"):
-    session.run(f"SELECT * FROM brain.compute_similarity('m', '{key}', embeddings => 'embedding',"
-                f" backend => 'milvus', server => 'milvus', collection_name => '{key}', metric => 'dotproduct',"
-                f" options => '{options}')")
+def compute(session, key, options="{}", server=FULL):
+    session.run(f"SELECT * FROM brain.compute_similarity('{server.table}', '{key}', embeddings => 'embedding',"
+                f" id_field => 'id', backend => 'milvus', server => '{server.name}', collection_name => '{key}',"
+                f" metric => 'dotproduct', options => '{options}')")
 
 
-def drop(bench, *names):
+def drop(bench, *names, server=FULL):
     """Runs and collections; the server has finished with them then."""
+    utility = pymilvus().utility
     for name in names:
-        if bench.admin.value(f"SELECT count(*) FROM brain._runs WHERE brain_key = '{name}'") != "0":
-            bench.admin.run(f"SELECT brain.delete_index('m', '{name}')")
+        if bench.admin.value("SELECT count(*) FROM brain._runs"
+                             f" WHERE brain_key = '{name}' AND dataset_name = '{server.table}'") != "0":
+            bench.admin.run(f"SELECT brain.delete_index('{server.table}', '{name}')")
         else:
-            pymilvus().utility.drop_collection(name)
-        while pymilvus().utility.has_collection(name):
+            utility.drop_collection(name, using=server.alias)
+        while utility.has_collection(name, using=server.alias):
             time.sleep(0.1)
-    time.sleep(2)
-
-
-def cpu_seconds(pid):
-    """What a process has used, with all its threads."""
-    return time.clock_gettime((~pid << 3) | 2)
+    time.sleep(0 if server.is_lite else 2)
 
 
 class Builds:
-    """A session whose builds tell when a phase has ended, by the clock and in CPU."""
+    """A session whose builds tell when a phase has ended: by the clock, in its CPU and in the server's."""
 
-    def __init__(self, bench, stop_after=None):
-        self.admin, self.stop_after = bench.admin, stop_after
+    def __init__(self, bench, stop_after=None, server=FULL):
+        self.admin, self.stop_after, self.server = bench.admin, stop_after, server
         self.session = bench.connect(client_min_messages="debug1")
         self.session.on_notice = NOTICE_PROCESSOR(self.take)
         CLIENT.PQsetNoticeProcessor(self.session.connection, self.session.on_notice, None)
@@ -110,40 +194,40 @@ class Builds:
             self.admin.run(f"SELECT pg_cancel_backend({self.session.pid})")
 
     def now(self):
-        return time.monotonic(), cpu_seconds(self.session.pid)
+        return time.monotonic(), cpu_seconds(self.session.pid), self.server.cpu()
 
     def build(self, key, options="{}"):
-        """Seconds and CPU seconds until the end of each phase."""
+        """Seconds, CPU seconds and the server's until the end of each phase."""
         self.phases = {}
         start = self.now()
         try:
-            compute(self.session, key, options)
+            compute(self.session, key, options, self.server)
         except SqlError as error:
             if error.state != "57014" or self.stop_after not in self.phases:  # query_canceled
                 raise
         self.phases["done"] = self.now()
-        return {phase: (at - start[0], cpu - start[1]) for phase, (at, cpu) in self.phases.items()}
+        return {phase: np.subtract(at, start).tolist() for phase, at in self.phases.items()}
 
 
-def create_theirs(name):
+def create_theirs(name, server):
     """FiftyOne's layout, which ours has too."""
     milvus = pymilvus()
     text = {"dtype": milvus.DataType.VARCHAR, "max_length": VARCHAR_LENGTH}
     schema = milvus.CollectionSchema([milvus.FieldSchema("pk", is_primary=True, **text),
                                       milvus.FieldSchema("vector", milvus.DataType.FLOAT_VECTOR, dim=DIM),
                                       milvus.FieldSchema("sample_id", **text)])
-    return milvus.Collection(name, schema, shards_num=1, consistency_level="Session")
+    return milvus.Collection(name, schema, shards_num=1, consistency_level="Session", using=server.alias)
 
 
-def upload_theirs(name, ids, batches):
-    """Seconds and CPU seconds of inserting batches of vectors, in this process."""
-    collection = create_theirs(name)
-    start, cpu, at = time.monotonic(), time.process_time(), 0
+def upload_theirs(name, ids, batches, server=FULL):
+    """Seconds, CPU seconds of this process, and the server's, of inserting batches of vectors."""
+    collection = create_theirs(name, server)
+    start, at = (time.monotonic(), time.process_time(), server.cpu()), 0
     for batch in batches:
         part = ids[at:at + len(batch)]
         collection.insert([part, batch, part])
         at += len(batch)
-    return time.monotonic() - start, time.process_time() - cpu
+    return np.subtract((time.monotonic(), time.process_time(), server.cpu()), start).tolist()
 
 
 def lists(vectors, each):
@@ -167,9 +251,9 @@ def in_rotation(rounds, *sides):
 
 # ---- searching -----------------------------------------------------------------
 
-def request(session, key, query, k=10):
+def request(session, key, query, k=10, server=FULL):
     """The request of such a search; it must be by Milvus."""
-    plan, why, told = session.run("SELECT plan, why, request FROM brain.explain_similarity('m', '{"
+    plan, why, told = session.run(f"SELECT plan, why, request FROM brain.explain_similarity('{server.table}', '{{"
                                   f"{','.join(map(str, query.tolist()))}}}'::real[], k => {k}, brain_key => '{key}')")[0]
     assert plan == "milvus", why
     return told
@@ -180,25 +264,29 @@ def flushed_segments(name):
     return {s.segmentID for s in connection.get_persistent_segment_infos(name) if s.num_rows > 0}
 
 
-def compacted(bench):
-    """The run hnsw over m with all defaults, and its collection, after ManualCompaction."""
-    milvus = pymilvus()
-    if not milvus.utility.has_collection("hnsw"):
-        start = time.monotonic()
-        compute(bench.admin, "hnsw")
-        bench.hnsw_seconds = time.monotonic() - start
-        collection = milvus.Collection("hnsw")
-        collection.compact()
-        collection.wait_for_compaction_completed(timeout=600)
-        quiet = 0
-        while quiet < 10:  # the merged segment is indexed, then loaded, some time later
-            progress = milvus.utility.index_building_progress("hnsw")
-            segments = {s.segmentID for s in milvus.utility.get_query_segment_info("hnsw")}
-            is_quiet = progress["pending_index_rows"] == 0 and segments == flushed_segments("hnsw")
-            quiet = quiet + 1 if is_quiet else 0
-            time.sleep(0.5)
-        bench.hnsw_segments = len(segments)
-    return milvus.Collection("hnsw")
+def compact(bench, collection):
+    collection.compact()
+    collection.wait_for_compaction_completed(timeout=600)
+    quiet = 0
+    while quiet < 10:  # the merged segment is indexed, then loaded, some time later
+        progress = pymilvus().utility.index_building_progress(collection.name)
+        segments = {s.segmentID for s in pymilvus().utility.get_query_segment_info(collection.name)}
+        is_quiet = progress["pending_index_rows"] == 0 and segments == flushed_segments(collection.name)
+        quiet = quiet + 1 if is_quiet else 0
+        time.sleep(0.5)
+    bench.hnsw_segments = len(segments)
+
+
+def compacted(bench, server=FULL):
+    """The run hnsw over the dataset with all defaults, and its collection; compacted where there is that."""
+    made = not pymilvus().utility.has_collection("hnsw", using=server.alias)
+    if made:
+        seconds = clock(compute, bench.admin, "hnsw", "{}", server)
+    collection = pymilvus().Collection("hnsw", using=server.alias)
+    if made and not server.is_lite:
+        bench.hnsw_seconds = seconds
+        compact(bench, collection)
+    return collection
 
 
 @row(section=ON_MILVUS)
@@ -225,68 +313,70 @@ def distance_of(one):
 
 
 def ef_of(told):
-    return {"ef": int(re.search(r'ef\W+(\d+)', told)[1])}
+    ef = re.search(r'ef\W+(\d+)', told)  # other indexes than HNSW have none
+    return {"ef": int(ef[1])} if ef else {}
 
 
-@row(section=ON_MILVUS)
-def milvus_search(bench):
-    vectors, queries = table(bench), bench.vectors("a")[1][:50]
-    collection = compacted(bench)
+@on_lites_too
+def milvus_search(bench, server):
+    vectors, queries = table(bench, server), bench.vectors("a")[1][:50]
+    collection = compacted(bench, server)
     session = bench.connect()
-    ef = ef_of(request(session, "hnsw", queries[0]))
+    ef = ef_of(request(session, "hnsw", queries[0], server=server))
     as_lists = [query.tolist() for query in queries]
 
     def ask(vector, k=10, params=ef, expr=None):
         return collection.search([vector], "vector", {"metric_type": "IP", "params": params}, limit=k, expr=expr)[0]
 
-    what = f"top-10 of {shape(vectors)}, the whole SQL call, "
-    statement = bench.search("m", session, "hnsw")
-    ours, theirs = interleave([statement(query) for query in queries],
-                              [lambda v=v: clock(ask, v) for v in as_lists], most=250)
-    yield within(f"{what}by vector, against pymilvus' search, {ef}", ours, theirs, 1.1, by="median")
+    what = f"{server.prefix}top-10 of {shape(vectors)}, the whole SQL call, "
+    statement = bench.search(server.table, session, "hnsw")
+    ours, theirs, share = compare(server, [statement(query) for query in queries],
+                                  [lambda v=v: clock(ask, v) for v in as_lists], 250)
+    yield within(f"{what}by vector, against pymilvus' search, {ef}{share}", ours, theirs, 1.1, by="median")
 
-    by_id = session.prepare("SELECT sample_id, distance FROM brain.sort_by_similarity('m', $1::text, k => 10,"
-                            " brain_key => 'hnsw')")
+    by_id = session.prepare(f"SELECT sample_id, distance FROM brain.sort_by_similarity('{server.table}', $1::text,"
+                            " k => 10, brain_key => 'hnsw')")
     ids = [sample_id(i * 37) for i in range(50)]
 
     def get_and_ask(one):
         return ask(collection.query(f'pk in ["{one}"]', output_fields=["vector"])[0]["vector"])
 
-    ours, theirs = interleave([by_id(one) for one in ids], [lambda i=i: clock(get_and_ask, i) for i in ids], most=250)
-    yield within(f"{what}by id, against pymilvus' get and search", ours, theirs, 0.7, by="median")
+    ours, theirs, share = compare(server, [by_id(one) for one in ids],
+                                  [lambda i=i: clock(get_and_ask, i) for i in ids], 250)
+    yield within(f"{what}by id, against pymilvus' get and search{share}", ours, theirs, 0.7, by="median")
 
 
-@row(section=ON_MILVUS)
-def milvus_top_1000(bench):
-    vectors, queries = table(bench), bench.vectors("a")[1][:20]
-    collection = compacted(bench)
+@on_lites_too
+def milvus_top_1000(bench, server):
+    vectors, queries = table(bench, server), bench.vectors("a")[1][:20]
+    collection = compacted(bench, server)
     session = bench.connect()
-    statement = session.prepare("SELECT sample_id, distance FROM brain.sort_by_similarity('m', $1::real[], k => 1000,"
-                                " brain_key => 'hnsw')")
-    select = bench.connect().prepare("SELECT id, embedding FROM m WHERE id = ANY ($1::text::text[])")
-    told = request(session, "hnsw", queries[0], 1000)
+    statement = session.prepare(f"SELECT sample_id, distance FROM brain.sort_by_similarity('{server.table}',"
+                                " $1::real[], k => 1000, brain_key => 'hnsw')")
+    select = bench.connect().prepare(f"SELECT id, embedding FROM {server.table} WHERE id = ANY ($1::text::text[])")
+    told = request(session, "hnsw", queries[0], 1000, server)
 
     def both(vector):
         hits = collection.search([vector], "vector", {"metric_type": "IP", "params": ef_of(told)}, limit=1000)[0]
         return select("{" + ",".join(hits.ids) + "}")()
 
-    ours, theirs = interleave([statement(query) for query in queries],
-                              [lambda v=q.tolist(): clock(both, v) for q in queries], most=100)
-    yield within(f"top-1,000 of {shape(vectors)}, against pymilvus' search, {ef_of(told)}, and one SELECT of these "
-                 "embeddings by key", ours, theirs, 0.9, by="median")
+    ours, theirs, share = compare(server, [statement(query) for query in queries],
+                                  [lambda v=q.tolist(): clock(both, v) for q in queries], 100)
+    yield within(f"{server.prefix}top-1,000 of {shape(vectors)}, against pymilvus' search, {ef_of(told)}, and one "
+                 f"SELECT of these embeddings by key{share}", ours, theirs, 0.9, by="median")
 
 
-@row(section=ON_MILVUS)
-def milvus_filter(bench):
-    vectors, queries = table(bench), bench.vectors("a")[1][:20]
-    collection = compacted(bench)
+@on_lites_too
+def milvus_filter(bench, server):
+    vectors, queries = table(bench, server), bench.vectors("a")[1][:20]
+    collection = compacted(bench, server)
     session, exact = bench.connect(), bench.connect()
-    ef = ef_of(request(session, "hnsw", queries[0]))
+    ef = ef_of(request(session, "hnsw", queries[0], server=server))
     for share, condition, goal, wanted in (("10 %", "label < 100", 0.3, 0.95), ("0.1 %", "label = 7", 0.5, 1.0)):
-        sql = ("SELECT sample_id, distance FROM brain.sort_by_similarity('m', $1::real[], k => 10,"
-               f" brain_key => '{{}}', filter => '{condition}')")
+        sql = (f"SELECT sample_id, distance FROM brain.sort_by_similarity('{server.table}', $1::real[],"
+               f" k => 10, brain_key => '{{}}', filter => '{condition}')")
         statement, right = session.prepare(sql.format("hnsw")), exact.prepare(sql.format("exact"))
-        of_these = bench.admin.run(f"SELECT id FROM m WHERE {condition}")
+        of_these = bench.admin.run(f"SELECT id FROM {server.table} WHERE {condition}")
         expr = "pk in [" + ",".join(f'"{one}"' for one, in of_these) + "]"
         hits = 0
         for query in queries:
@@ -299,10 +389,10 @@ def milvus_filter(bench):
         def ask(vector):
             return collection.search([vector], "vector", {"metric_type": "IP", "params": ef}, limit=10, expr=expr)
 
-        ours, theirs = interleave([statement(query) for query in queries],
-                                  [lambda v=q.tolist(): clock(ask, v) for q in queries], most=100)
-        result = within(f"top-10 with a filter that {share} pass (answered by: {by}), recall {found:.3f}, against "
-                        "pymilvus with `pk in [...]` of the same ids", ours, theirs, goal, by="median")
+        ours, theirs, its_share = compare(server, [statement(query) for query in queries],
+                                          [lambda v=q.tolist(): clock(ask, v) for q in queries], 100)
+        result = within(f"{server.prefix}top-10 with a filter that {share} pass (answered by: {by}), recall {found:.3f}, against "
+                        f"pymilvus with `pk in [...]` of the same ids{its_share}", ours, theirs, goal, by="median")
         result.goal += f", recall ≥ {wanted}"
         result.reached = result.reached and found >= wanted
         yield result
@@ -372,74 +462,78 @@ def milvus_embeddings(bench):
 
 # ---- writing -------------------------------------------------------------------
 
-@row(section=ON_MILVUS)
-def milvus_sync(bench):
-    vectors = table(bench)
-    n = bench.sizes.changes
+@on_lites_too
+def milvus_sync(bench, server):
+    vectors = table(bench, server)
+    n, name = bench.sizes.changes, server.table
     for key in ("synced", "upserted"):
-        compute(bench.admin, key, FLAT)
+        compute(bench.admin, key, FLAT, server)
     session = bench.connect()
-    collection = pymilvus().Collection("upserted")
+    collection = pymilvus().Collection("upserted", using=server.alias)
     ids = [sample_id(i) for i in range(n)]
 
     def change(i):
         """The same rows get the vectors of others."""
-        session.run(f"UPDATE m SET embedding = s.embedding FROM m s WHERE m.id < '{sample_id(n)}'"
+        session.run(f"UPDATE {name} m SET embedding = s.embedding FROM {name} s WHERE m.id < '{sample_id(n)}'"
                     f" AND s.id = '65f0a1b2' || lpad(to_hex(('x' || right(m.id, 8))::bit(32)::int + {n * (i + 1)}), 16, '0')")
         return vectors[n * (i + 1):n * (i + 2)].tolist()
 
-    rounds = iter(range(2 * bench.sizes.milvus_rounds))
+    rounds = iter(range(2 * server.rounds(bench.sizes)))
 
     def ours():
         change(next(rounds))
-        took = clock(session.run, "SELECT brain.sync('m', 'synced')")
-        log = session.value("SELECT action FROM brain.sync('m', 'synced')")
+        took = watch(server, lambda: session.run(f"SELECT brain.sync('{name}', 'synced')"))
+        log = session.value(f"SELECT action FROM brain.sync('{name}', 'synced')")
         assert log == "none", log
         return took
 
     def theirs():
         part = vectors[n * (next(rounds) + 1):][:n].tolist()
-        time.sleep(11)  # one flush in ten seconds is allowed
-        return clock(lambda: (collection.upsert([ids, part, ids]), collection.flush()))
+        time.sleep(0 if server.is_lite else 11)  # one flush in ten seconds is allowed
+        return watch(server, lambda: (collection.upsert([ids, part, ids]), collection.flush()))
 
-    mine, pys = in_rotation(bench.sizes.milvus_rounds, ours, theirs)
-    yield within(f"{n:,} changed rows of {shape(vectors)} taken in by brain.sync(), until visible, against "
-                 "pymilvus' upsert and flush", Time(mine), Time(pys), 0.2)
-    request(session, "synced", vectors[n])
-    drop(bench, "synced", "upserted")
+    mine, pys = in_rotation(server.rounds(bench.sizes), ours, theirs)
+    yield within(f"{server.prefix}{n:,} changed rows of {shape(vectors)} taken in by brain.sync(), until visible, against "
+                 f"pymilvus' upsert and flush{of_server(mine, pys)}", Time(took for _, took, _ in mine),
+                 Time(took for _, took, _ in pys), 0.2)
+    request(session, "synced", vectors[n], server=server)
+    drop(bench, "synced", "upserted", server=server)
 
 
-@row(section=ON_MILVUS)
-def milvus_upload(bench):
-    vectors = table(bench)
-    n, fewer = len(vectors), bench.sizes.milvus_slow
+@on_lites_too
+def milvus_upload(bench, server):
+    vectors = table(bench, server)
+    n, fewer = len(vectors), min(len(vectors), bench.sizes.milvus_slow)
     ids = [sample_id(i) for i in range(n)]
     ready = lists(vectors, 1000)
     slow = arrays(vectors[:fewer], 100)
     gc.freeze()  # else its collector looks through all the floats, again and again
-    builds = Builds(bench, stop_after="rows sent")
+    builds = Builds(bench, stop_after="rows sent", server=server)
 
     def ours():
         phases = builds.build("ours", FLAT)
-        drop(bench, "ours")
+        drop(bench, "ours", server=server)
         return phases["rows sent"]
 
     def theirs(batches):
-        took = upload_theirs("theirs", ids, batches)
-        drop(bench, "theirs")
+        took = upload_theirs("theirs", ids, batches, server)
+        drop(bench, "theirs", server=server)
         return took
 
-    mine, best, fiftyone = in_rotation(bench.sizes.milvus_rounds, ours, lambda: theirs(ready), lambda: theirs(slow))
+    mine, best, fiftyone = in_rotation(server.rounds(bench.sizes), ours, lambda: theirs(ready), lambda: theirs(slow))
     gc.unfreeze()
     for which, what, goal in ((0, "upload until the last reply", (1.2, 3)), (1, "our process' CPU for it", (0.5, 0.12))):
         us = Time(took[which] for took in mine)
         them = Time(took[which] for took in best)
         slower = Time(took[which] for took in fiftyone).per(fewer / n)
         rate = ((lambda times: f" ({n / times.min:,.0f} rows/s)") if which == 0 else lambda times: "")
-        compare = (faster, within)[which]
-        for side, name, its_goal in ((them, "pymilvus with ready-made lists, 1,000 rows", goal[0]),
-                                     (slower, f"as FiftyOne calls it, 100 numpy rows (from {fewer:,} rows)", goal[1])):
-            result = compare(f"{what}, reading the table included, {shape(vectors)}; against {name}", us, side, its_goal)
+        judge = (faster, within)[which]
+        for side, name, its_goal, seen in (
+                (them, "pymilvus with ready-made lists, 1,000 rows", goal[0], best),
+                (slower, f"as FiftyOne calls it, 100 numpy rows (from {fewer:,} rows)", goal[1], fiftyone)):
+            share = of_server(*([(cpu, took) for took, _, cpu in side] for side in (mine, seen))) if which == 0 else ""
+            result = judge(f"{server.prefix}{what}, reading the table included, {shape(vectors)}; against {name}{share}",
+                           us, side, its_goal)
             result.ours, result.theirs = f"{us}{rate(us)}", f"{side}{rate(side)}"
             yield result
 
@@ -460,9 +554,8 @@ def milvus_compute(bench):
         drop(bench, "ours")
         return phases
 
-    def theirs():
-        start = time.monotonic()
-        sent, _ = upload_theirs("theirs", ids, ready)
+    def steps():
+        sent, *_ = upload_theirs("theirs", ids, ready)
         collection = pymilvus().Collection("theirs")
         collection.flush()
         collection.create_index("vector", settings)
@@ -470,22 +563,112 @@ def milvus_compute(bench):
         while pymilvus().utility.index_building_progress("theirs")["pending_index_rows"] > 0:
             time.sleep(0.1)
         collection.load()
-        whole = time.monotonic() - start
+        return sent
+
+    def theirs():
+        took = watch(FULL, steps)
         drop(bench, "theirs")
-        return whole, sent
+        return took
 
     mine, pys = [], []
     for i in range(bench.sizes.milvus_builds):  # ours comes first in the first, as it tells the settings
         for side in (ours, theirs) if i % 2 == 0 else (theirs, ours):
             (mine if side is ours else pys).append(side())
     gc.unfreeze()
-    us, them = Time(p["done"][0] for p in mine), Time(p[0] for p in pys)
+    us, them = Time(p["done"][0] for p in mine), Time(p[1] for p in pys)
+    its_share = of_server([(p["done"][2], p["done"][0]) for p in mine], pys)
     yield within(f"compute_similarity() whole, {shape(vectors)}, {settings['index_type']} {settings['params']}, "
-                 f"against pymilvus doing the same steps ({len(mine)} rounds)", us, them, 1.0)
+                 f"against pymilvus doing the same steps ({len(mine)} rounds){its_share}", us, them, 1.0)
     share = Time(p["rows sent"][0] + p["done"][0] - p["loaded"][0] for p in mine)
     yield within("our share of it, without flush, index and load, against pymilvus' inserts", share,
-                 Time(p[1] for p in pys), 0.6)
+                 Time(p[2] for p in pys), 0.6)
     last = mine[-1]
     yield Result("where the last of ours spent its time", f"rows sent {show(last['rows sent'][0])}, flushed "
                  f"{show(last['flushed'][0])}, indexed {show(last['indexed'][0])}, loaded {show(last['loaded'][0])}, "
                  f"done {show(last['done'][0])}", "", "", "", None)
+
+
+# ---- into a sink ---------------------------------------------------------------
+
+class Sink:
+    """sink.c, as a server of that name; table: the dataset that is sent to it."""
+    name = "sink"
+
+    def __init__(self, bench, table, *file):
+        self.admin, self.table = bench.admin, table
+        self.process = subprocess.Popen([f"{WORK}/sink", *file], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.uri = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        self.admin.run(f"CREATE SERVER sink FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '{self.uri}');"
+                       "CREATE USER MAPPING FOR postgres SERVER sink")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()  # its end
+        status = self.process.wait()
+        self.admin.run("DROP SERVER sink CASCADE")
+        assert status == 0, "the sink failed"
+
+    def cpu(self):
+        return cpu_seconds(self.process.pid)
+
+    def forget(self, key):
+        self.admin.run(f"SELECT brain.delete_index('{self.table}', '{key}')")
+        self.admin.run("SELECT brain.sweep()")
+
+    def post(self, frames):
+        """The number of calls, bytes and seconds of posting what another sink has taken."""
+        url = f"{self.uri}/milvus.proto.milvus.MilvusService/Insert"
+        calls, size, seconds = subprocess.run([f"{WORK}/post", url, frames], check=True, capture_output=True,
+                                              text=True).stdout.split()
+        return int(calls), int(size), float(seconds)
+
+
+@row(section=ON_MILVUS)
+def milvus_sink(bench):
+    vectors, frames = table(bench), f"{WORK}/inserts"
+    with Sink(bench, "m", frames) as sink:
+        compute(bench.admin, "sunk", FLAT, sink)
+        sink.forget("sunk")
+    with Sink(bench, "m") as sink:
+        builds = Builds(bench, server=sink)
+        read = bench.connect().prepare("SELECT bench.read_rows($1)")("SELECT id, embedding FROM m").inside
+
+        def ours():
+            took, _, cpu = builds.build("sunk", FLAT)["rows sent"]
+            sink.forget("sunk")
+            return took, cpu
+
+        def theirs():
+            return read(), *sink.post(frames)
+
+        ours(), theirs()  # now both are warm
+        mine, other = in_rotation(4 * bench.sizes.milvus_rounds, ours, theirs)
+    os.remove(frames)
+    us, reads, posts = Time(took for took, _ in mine), Time(p[0] for p in other), Time(p[3] for p in other)
+    sinks, (calls, size) = Time(cpu for _, cpu in mine), other[0][1:3]
+    yield within(f"upload into a sink that acknowledges at once (its CPU: {sinks}), {shape(vectors)}, against one read of "
+                 f"the rows ({reads}) and libcurl posting the same {calls} requests ({posts}: "
+                 f"{three(size / posts.min / 1e9)} GB/s)", us, Time(p[0] + p[3] for p in other), 1.3)
+
+
+@row(section=ON_MILVUS)
+def milvus_memory(bench):
+    """A view that has each row ten times, with ids of its own."""
+    n = 10 * len(table(bench))
+    bench.admin.run("CREATE VIEW tenfold AS SELECT id || '-' || generate_series(1, 10) AS id, embedding FROM m")
+    with Sink(bench, "tenfold") as sink:
+        session = bench.connect()
+        session.run("SELECT sum(embedding[1]) FROM m")  # now it has the table's pages of shared memory
+        before = session.memory("VmRSS")
+        with open(f"/proc/{session.pid}/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")  # VmHWM begins anew
+        compute(session, "many", FLAT, sink)
+        grown = session.memory("VmHWM") - before
+        sent = int(session.value("SELECT rows FROM brain.sync_status WHERE brain_key = 'many'"))
+        assert sent == n, sent
+        sink.forget("many")
+    yield at_most(f"peak memory of the server process while {n:,} × {DIM} go into a sink, above its start", grown, 100e6,
+                  megabytes(grown), "100 MB")
