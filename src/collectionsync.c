@@ -211,7 +211,7 @@ TakeChanged(IndexReader *reader, EntryState state, void *arg)
 	id = pstrdup(id);
 	AddId(sync->present_ids, id);
 	if (MilvusTextProblem(&sync->connection->server, id, COLLECTION_MAX_TEXT) ||
-		!IsWithinReach(SquaredNorm(reader->vector.values, reader->vector.dim)))
+		!VectorIsWithinReach(reader->vector.values, reader->vector.dim))
 	{
 		sync->refused = lappend(sync->refused, id);
 		MemoryContextSwitchTo(old);

@@ -22,6 +22,7 @@
 
 #include "arguments.h"
 #include "backend.h"
+#include "exact/lanes.h"
 #include "milvus/attach.h"
 #include "milvus/milvus.h"
 #include "milvus/options.h"
@@ -64,6 +65,42 @@ bool
 IsWithinReach(double squared_norm)
 {
 	return squared_norm == 0 || (squared_norm >= LEAST_SQUARED_NORM && squared_norm <= MOST_SQUARED_NORM);
+}
+
+/*
+ * The largest element without its sign: floats without a sign are in the order of
+ * their bits.
+ */
+BRAIN_KERNEL static float
+LargestElement(const float *values, int dim)
+{
+	uint32		largest = 0;
+	float		element;
+
+	for (int i = 0; i < dim; i++)
+	{
+		uint32		bits;
+
+		memcpy(&bits, values + i, sizeof(bits));
+		largest = Max(largest, bits & 0x7fffffff);
+	}
+	memcpy(&element, &largest, sizeof(element));
+	return element;
+}
+
+/*
+ * The same of a vector. Its largest element, whose square is in its squared norm
+ * between once and dim times, is found in an eighth of the time, and tells nearly
+ * always.
+ */
+bool
+VectorIsWithinReach(const float *values, int dim)
+{
+	double		largest = LargestElement(values, dim);
+
+	if (largest * largest >= LEAST_SQUARED_NORM && largest * largest * dim <= MOST_SQUARED_NORM)
+		return true;
+	return IsWithinReach(SquaredNorm(values, dim));
 }
 
 /* ---------- whose collections are ours ---------- */
@@ -348,7 +385,7 @@ AddRow(BaseWriter *writer, const char *id, const float *values, int dim)
 	CollectionBase *base = (CollectionBase *) writer;
 	MemoryContext old;
 
-	if (IsWithinReach(SquaredNorm(values, dim)))
+	if (VectorIsWithinReach(values, dim))
 	{
 		UploadRow(base->upload, id, values, dim);
 		return;

@@ -39,6 +39,7 @@ typedef struct Candidates
 } Candidates;
 
 extern bool IsWithinReach(double squared_norm);
+extern bool VectorIsWithinReach(const float *values, int dim);
 extern const char *CollectionOrigin(void);
 extern const char *WhyNoCollection(const BaseRow *row);
 extern bool HasIndex(const Run *run);
