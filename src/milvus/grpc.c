@@ -44,6 +44,12 @@
 /* How long what the server sends is waited for, in ms, before curl may try to write again. */
 #define LONGEST_STALL 20L
 
+/*
+ * In ms: how long nothing may come before curl is asked once more. Versions 8 have
+ * by then read what ends the call (bytes that are no HTTP/2), and have not said so.
+ */
+#define LONGEST_SILENCE 1000L
+
 /* Of what the server says in words, and of a page that is no gRPC. */
 #define MAX_WORDS 2048
 
@@ -816,21 +822,18 @@ MillisecondsSince(instr_time then)
 }
 
 /*
- * How long there is to wait, in ms; -1: until something happens. Curl knows only
- * the time for connecting.
+ * How long there is to wait, in ms. Curl knows only the time for connecting.
  */
 static long
 TimeToWait(const GrpcConnection *c)
 {
-	long		wait = c->has_timer ? Max(0, c->timer - MillisecondsSince(c->timer_set)) : -1;
-	long		left;
+	long		wait = c->write_stalled ? LONGEST_STALL : LONGEST_SILENCE;
 
-	if (!c->sent)
-		return wait;
-	left = Max(0, c->endpoint.request_timeout - MillisecondsSince(c->sent_at));
-	if (c->write_stalled)
-		left = Min(left, LONGEST_STALL);
-	return wait < 0 ? left : Min(wait, left);
+	if (c->has_timer)
+		wait = Min(wait, c->timer - MillisecondsSince(c->timer_set));
+	if (c->sent)
+		wait = Min(wait, c->endpoint.request_timeout - MillisecondsSince(c->sent_at));
+	return Max(0, wait);
 }
 
 static curl_off_t
@@ -897,6 +900,9 @@ ActOnEvents(GrpcConnection *c, const WaitEvent *events, int n, int *running)
 	}
 	if (!acted)
 		Act(c, CURL_SOCKET_TIMEOUT, 0, running);
+	/* what is left when nothing came, nor a timer of curl's */
+	if (n == 0 && *running > 0 && c->n_sockets > 0)
+		Act(c, c->sockets[0].fd, 0, running);
 	NoteStall(c, acted && only_writeable, sent_before);
 }
 

@@ -82,6 +82,10 @@ like(session(sprintf($many, 17), q{SELECT used('m')}), qr/^16 of 17\n.*too many 
 is(session((map { qq{SELECT used('lite', '{"request_timeout": $_}')} } 1 .. 16), q{SELECT used('lite', '{"request_timeout": 1}')}, q{SELECT used('m')}, q{SELECT used('lite', '{"request_timeout": 1}')}) =~ s/.*\n(.*\n.*\n.*)$/$1/sr,
 	"16 of 16\n16 of 17\n16 of 17", 'what was used last stays');
 
+# tests/run does this once more with another libcurl
+$ENV{BRAIN_LIBCURL} //= 'libcurl.so.4';
+like(session(q{SELECT used('m')}, q{SELECT pg_read_file('/proc/self/maps')}), qr{/\Q$ENV{BRAIN_LIBCURL}\E}, "$ENV{BRAIN_LIBCURL} is what is loaded");
+
 $node->stop;
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP|leak|still referenced/, 'no crash, no leak');
 done_testing();
