@@ -40,6 +40,7 @@ struct Upload
 	const pg_uuid_t *generation;
 	MemoryContext context;		/* of all this; rows come in shorter-lived ones */
 	bool		created;
+	const char *wanted;			/* name */
 	bool		is_given;		/* the name, by the user */
 	Size		batch_bytes;
 	int			dim;			/* 0: no row yet */
@@ -153,8 +154,9 @@ RequireOurs(Upload *upload)
  * Create the collection, under the name that was given or one that is free.
  */
 static void
-Create(Upload *upload, const char *wanted, int dim)
+Create(Upload *upload, int dim)
 {
+	const char *wanted = upload->wanted;
 	GrpcConnection *grpc = upload->connection->grpc;
 	MilvusCollection *layout = Layout(upload, dim);
 
@@ -217,12 +219,11 @@ BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *r
 	upload->ids_context = AllocSetContextCreate(CurrentMemoryContext, "Milvus upload ids", ALLOCSET_DEFAULT_SIZES);
 	upload->sent_ids = BufFileCreateTemp(false);
 	upload->is_given = config->collection_name != NULL;
-	if (!upload->is_given)
-		config->collection_name = Slug(dataset_name);
+	upload->wanted = upload->is_given ? config->collection_name : Slug(dataset_name);
 	if (run->dimensions > 0)
 	{
 		upload->dim = run->dimensions;
-		Create(upload, config->collection_name, run->dimensions);
+		Create(upload, run->dimensions);
 	}
 	return upload;
 }
@@ -318,7 +319,7 @@ UploadRow(Upload *upload, const char *id, const float *values, int dim)
 
 	CheckId(upload, id);
 	if (!upload->created)
-		Create(upload, upload->config->collection_name, dim);
+		Create(upload, dim);
 	if (upload->capacity == 0)
 		MakeRoom(upload, dim);
 	if (upload->n == upload->capacity || upload->id_bytes + 2 * length > upload->batch_bytes)

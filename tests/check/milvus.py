@@ -43,15 +43,15 @@ class Milvus:
     def setup(self):
         return SETUP.format(uri=self.info()["uri"], request_timeout=20 if self.is_full else 5)
 
-    def kill(self):
-        self.call("kill")
+    def pid(self):
+        return int(self.info()["pid"])
 
     def restart(self):
         self.call("restart")
 
     def freeze(self, stop, seconds):
         """It takes requests, and answers them later; or its clients have given up."""
-        pid = int(self.info()["pid"])
+        pid = self.pid()
         os.kill(pid, signal.SIGSTOP)
         try:
             stop.wait(seconds)

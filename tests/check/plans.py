@@ -445,6 +445,10 @@ def plan_cursor(rng, plan):
     plan.steps.append(Sql("COMMIT", rng.choice(["COMMIT", "ROLLBACK"])))
 
 
+def sync_of(dataset):
+    return Sync(f"SELECT action, samples, brain_key, reason FROM brain.sync('{dataset.name}')")
+
+
 def random_sync(rng):
     dataset = rng.choice(DATASETS)
     run = rng.choice(dataset.runs)
@@ -456,6 +460,13 @@ def plan_sync(rng, plan):
     plan.steps.append(random_sync(rng))
     if rng.random() < 0.5:
         plan.steps.append(Compare(random_search(rng, datasets=DATASETS)))
+
+
+def plan_sync_many(rng, plan):
+    """So many that taking them in takes a while (R4)."""
+    dataset = rng.choice([PLAIN, PARTS])
+    plan.steps += [insert(rng, dataset, 150), sync_of(dataset)]
+    plan.steps += [Compare(random_search(rng, dataset)) for _ in range(2)]
 
 
 def plan_sync_in_transaction(rng, plan):
@@ -539,6 +550,25 @@ def plan_replica_writes(rng, plan):
     plan.steps.append(Sql("COMMIT", "COMMIT"))
 
 
+def plan_other_base(rng, plan):
+    """A snapshot that is older than a base which was filled since (R1)."""
+    dataset = rng.choice([PLAIN, TEXTS])
+    begin(plan, "REPEATABLE READ")
+    plan.steps.append(Sql("SELECT", "SELECT count(*) FROM pg_class"))
+    plan.steps += [Other(update_embedding(rng, dataset)), Other(delete(rng, dataset)), Other(delete(rng, dataset)),
+                   Other(Sql("VACUUM FULL", f"VACUUM FULL {dataset.name}")), Other(sync_of(dataset))]
+    plan.steps += [Compare(random_search(rng, dataset)) for _ in range(3)] + [Sql("COMMIT", "COMMIT")]
+
+
+def plan_attached_later(rng, plan):
+    """A base without a partition, which even an older snapshot sees (R6)."""
+    plan.steps += [Sql("DETACH", "SELECT detach_parts_b()"), sync_of(PARTS)]
+    begin(plan, "REPEATABLE READ")
+    plan.steps += [Sql("SELECT", "SELECT count(*) FROM pg_class"), Other(Sql("ATTACH", "SELECT attach_parts_b()"))]
+    plan.steps += [Compare(random_search(rng, PARTS)) for _ in range(3)] + [Sql("COMMIT", "COMMIT")]
+    plan.steps.append(Sql("ATTACH", "SELECT attach_parts_b()"))
+
+
 def plan_alter(rng, plan):
     """Tables that change their shape or their file."""
     sql = rng.choice([
@@ -579,12 +609,15 @@ PLANS = [
     (2, plan_reader_file, ("matrix",)),
     (3, plan_cursor, ()),
     (10, plan_sync, ("sync",)),
+    (2, plan_sync_many, ("sync",)),
     (4, plan_sync_in_transaction, ("sync",)),
     (3, plan_compute, ()),
     (1, plan_cleanup, ()),
     (1, plan_detach, ()),
     (1, plan_untracked_writes, ()),
     (2, plan_replica_writes, ()),
+    (1, plan_other_base, ("sync",)),
+    (1, plan_attached_later, ("sync",)),
     (1, plan_alter, ()),
     (1, plan_reconnect, ()),
 ]
@@ -592,7 +625,7 @@ PLANS = [
 
 # The full Milvus takes five seconds to make a collection, and no others meanwhile.
 SLOW_ON_FULL = {plan_compute: 0.3, plan_cleanup: 0.2, plan_truncate: 0.3, plan_untracked_writes: 0.3, plan_alter: 0.3,
-                plan_detach: 0.3}
+                plan_detach: 0.3, plan_other_base: 0.3, plan_attached_later: 0.3}
 
 
 def random_plan(rng, functions):

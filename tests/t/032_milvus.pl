@@ -911,6 +911,8 @@ sub part_views
 sub part_empty
 {
 	sql(q{SELECT make('n', 0)});
+	# it takes no name yet; when it does, that of somebody's collection is not free
+	is_(somebody('make', 'fiftyone_n', 8, 'L2', [ 'a', 'b' ]), 2, 'a collection of somebody');
 	my ($out, $err) = try(compute('n', 'm', metric => q('cosine')));
 	is_($err =~ /ERROR.*/ ? $& : '', '', 'an empty table');
 	sql(q{SELECT brain.compute_similarity('n', 'e', metric => 'cosine')});
@@ -927,6 +929,8 @@ sub part_empty
 	sql('DELETE FROM n');
 	sync('n');
 	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('n', $Q, brain_key => 'm')"), '0', 'all deleted, and synced');
+	is_($json->encode(somebody('ids', 'fiftyone_n')), '["a","b"]', "somebody's collection is as it was");
+	somebody('drop', 'fiftyone_n');
 	clean('n');
 	return;
 }
