@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -24,9 +25,11 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #include "filter.h"
+#include "keptplan.h"
 #include "samples.h"
 
 /*
@@ -125,35 +128,135 @@ AnalyzeText(const char *text, const SampleQuery *query, bool with_params)
 
 /*
  * Parse and analyse a query's text, as the caller's search_path has it, and add
- * the run's filter. Our own condition is analysed apart and added as a tree too,
- * so that the caller's filter cannot name its parameter.
+ * the run's filter. Beside a caller's filter our own condition is analysed apart
+ * and added as a tree too, so that the filter cannot name its parameter.
  */
 static Query *
 AnalyzeSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
 {
-	Query	   *analyzed = AnalyzeText(text, query, query->condition == NULL);
+	bool		is_apart = query->condition && query->filter;
+	Query	   *analyzed = AnalyzeText(text, query, !is_apart);
 
 	if (dataset->filter)
 		AddCondition(analyzed, dataset->filter);
-	if (query->condition)
+	if (is_apart)
 		AddCondition(analyzed,
 					 AnalyzeText(psprintf("SELECT FROM %s WHERE %s", dataset->from, query->condition),
 								 query, true)->jointree->quals);
 	return analyzed;
 }
 
+static char *
+TextOfSampleQuery(const Dataset *dataset, const SampleQuery *query)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	/* without an alias, a filter may qualify columns by table or by schema too */
+	appendStringInfo(&text, "SELECT %s FROM %s", query->targets, dataset->from);
+	if (query->join)
+		appendStringInfo(&text, " %s", query->join);
+	if (query->filter)
+	{
+		(void) ParseExpressionText(query->filter);
+		/* on lines of its own: it may end in a comment */
+		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
+	}
+	else if (query->condition)
+		appendStringInfo(&text, " WHERE %s", query->condition);
+	return text.data;
+}
+
+/* ---------- planning ---------- */
+
+/*
+ * So many rows in a row are read, at least, in the time in which one is found by
+ * its id.
+ */
+#define ROWS_PER_ID 16
+
+/*
+ * Are rows to be found by so few ids that an index is the way, and nothing but the
+ * ids says which rows?
+ */
+static bool
+AsksForFewIds(const Dataset *dataset, const SampleQuery *query)
+{
+	return query->n_ids > 0 && query->filter == NULL &&
+		(dataset->relkind == RELKIND_RELATION || dataset->relkind == RELKIND_PARTITIONED_TABLE) &&
+		(double) query->n_ids * ROWS_PER_ID <= dataset->rows;
+}
+
+/*
+ * Does a plan find all rows by indexes?
+ */
+static bool
+ReadsByIndex(const Plan *plan)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(plan))
+	{
+		case T_IndexScan:
+		case T_IndexOnlyScan:
+		case T_BitmapHeapScan:
+		case T_FunctionScan:	/* the ids */
+			return true;
+		case T_NestLoop:
+			return ReadsByIndex(outerPlan(plan)) && ReadsByIndex(innerPlan(plan));
+		case T_LockRows:
+			return ReadsByIndex(outerPlan(plan));
+		case T_Append:
+			foreach(lc, ((const Append *) plan)->appendplans)
+				if (!ReadsByIndex(lfirst(lc)))
+					return false;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Plan a query. For a few ids the planner is not told how many they are, which it
+ * takes for ten: told, it reads a whole table of short rows for a hundredth of
+ * them, which takes five times as long. *any_ids: the plan is good for as few other
+ * ones, too.
+ */
 static PlannedStmt *
-PlanSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
+PlanSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text, bool *any_ids)
 {
 	List	   *rewritten = QueryRewrite(AnalyzeSampleQuery(dataset, query, text));
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
+	*any_ids = false;
+	if (AsksForFewIds(dataset, query))
+	{
+		PlannedStmt *plan = pg_plan_query(copyObject(linitial_node(Query, rewritten)), text, 0, NULL);
+
+		*any_ids = ReadsByIndex(plan->planTree);
+		if (*any_ids)
+			return plan;
+	}
 	return pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, query->params);
 }
 
+/*
+ * May a plan be kept? It must depend on nothing but the dataset, and on nobody's
+ * rights.
+ */
+static bool
+MayKeepPlan(const Dataset *dataset, const SampleQuery *query)
+{
+	return AsksForFewIds(dataset, query) && dataset->relkind == RELKIND_RELATION &&
+		dataset->filter == NULL &&
+		check_enable_rls(dataset->relid, InvalidOid, true) != RLS_ENABLED;
+}
+
+/* ---------- running ---------- */
+
 static void
-RunSampleQuery(PlannedStmt *plan, const char *text, ParamListInfo params, DestReceiver *receiver)
+RunPlan(PlannedStmt *plan, const char *text, ParamListInfo params, DestReceiver *receiver)
 {
 	QueryDesc  *desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
 									   receiver, params, NULL, 0);
@@ -169,23 +272,41 @@ RunSampleQuery(PlannedStmt *plan, const char *text, ParamListInfo params, DestRe
 	FreeQueryDesc(desc);
 }
 
-static char *
-SampleQueryText(const Dataset *dataset, const SampleQuery *query)
+static void
+RunKeptPlan(KeptPlan *kept, const char *text, ParamListInfo params, DestReceiver *receiver)
 {
-	StringInfoData text;
-
-	initStringInfo(&text);
-	/* without an alias, a filter may qualify columns by table or by schema too */
-	appendStringInfo(&text, "SELECT %s FROM %s", query->targets, dataset->from);
-	if (query->join)
-		appendStringInfo(&text, " %s", query->join);
-	if (query->filter)
+	PG_TRY();
 	{
-		(void) ParseExpressionText(query->filter);
-		/* on lines of its own: it may end in a comment */
-		appendStringInfo(&text, " WHERE (\n%s\n)", query->filter);
+		RunPlan(PlanOfKept(kept), text, params, receiver);
 	}
-	return text.data;
+	PG_CATCH();
+	{
+		EndUseOfKeptPlan(kept);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	EndUseOfKeptPlan(kept);
+}
+
+static void
+RunSampleQuery(const Dataset *dataset, const SampleQuery *query, DestReceiver *receiver)
+{
+	char	   *text = TextOfSampleQuery(dataset, query);
+	bool		may_keep = MayKeepPlan(dataset, query);
+	uint64		changes = CatalogChanges();
+	KeptPlan   *kept = may_keep ? UseKeptPlan(text) : NULL;
+	PlannedStmt *plan;
+	bool		any_ids;
+
+	if (kept)
+	{
+		RunKeptPlan(kept, text, query->params, receiver);
+		return;
+	}
+	plan = PlanSampleQuery(dataset, query, text, &any_ids);
+	if (may_keep && any_ids)
+		KeepPlan(text, plan, changes);
+	RunPlan(plan, text, query->params, receiver);
 }
 
 /*
@@ -204,29 +325,12 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 		.read = query->read,
 		.arg = query->arg,
 	};
-	char	   *text = SampleQueryText(dataset, query);
 
 	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
 												 ALLOCSET_DEFAULT_SIZES);
-	RunSampleQuery(PlanSampleQuery(dataset, query, text), text, query->params, &receiver.pub);
+	RunSampleQuery(dataset, query, &receiver.pub);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-}
-
-/*
- * How many rows the planner expects of a query on a dataset, for the current user.
- */
-double
-ExpectedSamples(const Dataset *dataset, const SampleQuery *query)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain plan",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	double		rows = PlanSampleQuery(dataset, query, SampleQueryText(dataset, query))->planTree->plan_rows;
-
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return rows;
 }
 
 /*

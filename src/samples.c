@@ -383,6 +383,8 @@ OpenDataset(Relation rel, AttrNumber key_attno, AttrNumber embeddings_attno)
 	dataset->name = DatasetName(dataset->relid);
 	dataset->from = QualifiedName(rel);
 	dataset->name_in_query = pstrdup(quote_identifier(RelationGetRelationName(rel)));
+	dataset->relkind = rel->rd_rel->relkind;
+	dataset->rows = rel->rd_rel->reltuples;
 	InitSampleKey(dataset, TupleDescAttr(RelationGetDescr(rel), key_attno - 1));
 	dataset->embeddings_attno = embeddings_attno;
 	if (embeddings_attno > 0)

@@ -46,6 +46,8 @@ typedef struct Dataset
 	char	   *name;			/* for messages, as regclass prints it */
 	char	   *from;			/* qualified and quoted */
 	char	   *name_in_query;	/* the bare name, quoted */
+	char		relkind;
+	double		rows;			/* as the last ANALYZE counted; < 0: unknown */
 	SampleKey	key;
 	AttrNumber	embeddings_attno;	/* 0: embeddings are in brain.embeddings */
 	char	   *embeddings_column;	/* quoted */
@@ -69,6 +71,7 @@ typedef struct SampleQuery
 	const char *join;
 	const char *condition;
 	const char *filter;
+	int			n_ids;			/* in the array that is the parameter */
 	Oid		   *param_types;
 	ParamListInfo params;
 	SampleReader read;
