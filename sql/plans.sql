@@ -15,7 +15,8 @@ CREATE FUNCTION plans_read(relid regclass, OUT rows_in_scans bigint, OUT index_s
 	 WHERE s.relid IN (SELECT p.relid FROM pg_partition_tree($1) p UNION SELECT $1);
 	END;
 
--- The embeddings of some ids, one of them twice, beside plain SQL: how many there are, how many as they should be; and how they were read.
+-- The embeddings of some ids, one of them twice, beside plain SQL: how many there
+-- are, how many as they should be; and how they were read.
 CREATE FUNCTION plans_check(dataset regclass, every integer, OUT asked bigint, OUT right_ones bigint, OUT rows_in_scans bigint, OUT by_index boolean)
 	LANGUAGE plpgsql SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -58,12 +59,19 @@ SELECT type, c.*
 	   t (n, type, expression), plans_of_type(type, expression) c ORDER BY n;
 RESET client_min_messages;
 
-CREATE TABLE plans (id integer PRIMARY KEY, embedding real[], pad text DEFAULT repeat('x', 1000));
+CREATE TABLE plans (id integer PRIMARY KEY, embedding real[], pad text DEFAULT repeat('x', 1000)) WITH (autovacuum_enabled = off);
 INSERT INTO plans SELECT i, ARRAY[i, 1] FROM generate_series(0, 999) i;
 ANALYZE plans;
 SELECT indexed FROM brain.compute_similarity('plans', 'k', metric => 'euclidean');
 SELECT * FROM plans_check('plans', 60);
 SELECT * FROM plans_check('plans', 40);
+-- short ones are scanned, as if anew each time
+CREATE TABLE plans_short WITH (autovacuum_enabled = off) AS SELECT id, embedding FROM plans WHERE id < 100;
+ALTER TABLE plans_short ADD PRIMARY KEY (id);
+ANALYZE plans_short;
+SELECT indexed FROM brain.compute_similarity('plans_short', 'k', metric => 'euclidean');
+SELECT * FROM plans_check('plans_short', 100);
+SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'milvus_brain plan' AND ident LIKE '%plans_short%';
 -- parts
 CREATE TABLE plans_parts (id integer PRIMARY KEY, embedding real[], pad text) PARTITION BY RANGE (id);
 CREATE TABLE plans_parts_low PARTITION OF plans_parts FOR VALUES FROM (0) TO (2000);
@@ -71,9 +79,11 @@ CREATE TABLE plans_parts_high PARTITION OF plans_parts FOR VALUES FROM (2000) TO
 INSERT INTO plans_parts SELECT i, ARRAY[i, 1], repeat('x', 1000) FROM generate_series(0, 4999) i;
 ANALYZE plans_parts;
 SELECT indexed FROM brain.compute_similarity('plans_parts', 'k', metric => 'euclidean');
-SELECT * FROM plans_check('plans_parts', 200);
+SELECT * FROM plans_check('plans_parts', 60);
 -- a run with a filter, a view of the table
 SELECT indexed FROM brain.compute_similarity('plans', 'even', metric => 'euclidean', filter => 'id % 2 = 0');
+SELECT sample_id FROM brain.get_embeddings('plans', 'even', ARRAY[2, 5, 4]);
+SELECT sample_id FROM brain.get_embeddings('plans', 'k', ARRAY[2, 5, 4]);
 SELECT sample_id FROM brain.get_embeddings('plans', 'even', ARRAY[2, 5, 4]);
 CREATE VIEW plans_view AS SELECT * FROM plans;
 SELECT indexed FROM brain.compute_similarity('plans_view', 'k', id_field => 'id', metric => 'euclidean');
@@ -154,7 +164,7 @@ ANALYZE plans;
 EXECUTE three;
 -- the table's name, and another with its name
 ALTER TABLE plans RENAME TO plans_renamed;
-CREATE TABLE plans (id integer PRIMARY KEY, embedding real[], pad text DEFAULT repeat('x', 1000));
+CREATE TABLE plans (id integer PRIMARY KEY, embedding real[], pad text DEFAULT repeat('x', 1000)) WITH (autovacuum_enabled = off);
 INSERT INTO plans SELECT i, ARRAY[- i, 1] FROM generate_series(0, 999) i;
 ANALYZE plans;
 SELECT indexed FROM brain.compute_similarity('plans', 'k', metric => 'euclidean');
@@ -221,7 +231,7 @@ SET client_min_messages = warning;
 DO $$
 BEGIN
 	FOR i IN 1..20 LOOP
-		EXECUTE format('CREATE TABLE plans_%s (id integer PRIMARY KEY, embedding real[], pad text)', i);
+		EXECUTE format('CREATE TABLE plans_%s (id integer PRIMARY KEY, embedding real[], pad text) WITH (autovacuum_enabled = off)', i);
 		EXECUTE format('INSERT INTO plans_%s SELECT n, ARRAY[n, %s], repeat(''x'', 1000) FROM generate_series(1, 600) n', i, i);
 		EXECUTE format('ANALYZE plans_%s', i);
 		EXECUTE format('GRANT SELECT (id) ON plans_%s TO plans_reader', i);
@@ -260,7 +270,7 @@ DROP OWNED BY plans_reader;
 
 SET client_min_messages = warning;
 DO $$ BEGIN FOR i IN 1..20 LOOP EXECUTE format('DROP TABLE plans_%s', i); END LOOP; END $$;
-DROP TABLE plans, plans_renamed, plans_parts, plans_any CASCADE;
+DROP TABLE plans, plans_renamed, plans_short, plans_parts, plans_any CASCADE;
 DROP SCHEMA plans_first CASCADE;
 DROP DOMAIN plans_domain;
 DROP TYPE plans_range CASCADE;

@@ -3,11 +3,10 @@
  *		Plans of queries that are run again and again.
  *
  * A search by Milvus reads a few samples by their ids. To parse, analyse and plan
- * that query takes longer than to run it, so its plan is kept for the session. Not
- * by PostgreSQL's plan cache, which could only make it anew from a text: a plan is
- * kept that depends on nothing but catalogs, and forgotten at whatever changes
- * these. Who uses one has checked that no row security applies to him; privileges
- * are checked at each execution.
+ * that query takes as long as to run it, so its plan is kept for the session, until
+ * something that it depends on changes. PostgreSQL's plan cache would do that for a
+ * text alone, without the trees that are added to ours. Who uses a plan has checked
+ * that no row security applies to him; privileges are checked at each execution.
  */
 #include "postgres.h"
 
@@ -27,7 +26,7 @@ struct KeptPlan
 	MemoryContext context;		/* NULL: the place is free */
 	char	   *text;			/* names the relation by its schema, too */
 	PlannedStmt *plan;
-	uint64		changes;		/* catalog_changes when it was made */
+	bool		valid;			/* nothing that it depends on has changed */
 	uint64		last_used;
 	int			n_uses;			/* now */
 };
@@ -37,42 +36,65 @@ static uint64 catalog_changes = 0;
 static uint64 n_used = 0;
 
 static void
-CountRelationChange(Datum arg pg_attribute_unused(), Oid relid pg_attribute_unused())
+ForgetPlansOfRelation(Datum arg pg_attribute_unused(), Oid relid)
 {
 	catalog_changes++;
-}
-
-static void
-CountCatalogChange(Datum arg pg_attribute_unused(), int cache_id pg_attribute_unused(),
-				   uint32 hash pg_attribute_unused())
-{
-	catalog_changes++;
+	for (int i = 0; i < MAX_KEPT_PLANS; i++)
+		if (kept_plans[i].valid &&
+			(!OidIsValid(relid) || list_member_oid(kept_plans[i].plan->relationOids, relid)))
+			kept_plans[i].valid = false;
 }
 
 /*
- * A number that is another when a relation, or something else that a plan can
- * depend on, was changed. The same as PostgreSQL's plan cache looks at.
+ * A function or a type was changed, or (hash 0) any of them.
+ */
+static void
+ForgetPlansWith(Datum arg pg_attribute_unused(), int cache_id, uint32 hash)
+{
+	catalog_changes++;
+	for (int i = 0; i < MAX_KEPT_PLANS; i++)
+	{
+		ListCell   *lc;
+
+		if (!kept_plans[i].valid)
+			continue;
+		foreach(lc, kept_plans[i].plan->invalItems)
+		{
+			PlanInvalItem *item = lfirst(lc);
+
+			if (item->cacheId == cache_id && (hash == 0 || item->hashValue == hash))
+				kept_plans[i].valid = false;
+		}
+	}
+}
+
+static void
+ForgetAllPlans(Datum arg pg_attribute_unused(), int cache_id pg_attribute_unused(),
+			   uint32 hash pg_attribute_unused())
+{
+	ForgetPlansOfRelation((Datum) 0, InvalidOid);
+}
+
+/*
+ * A number that is another when anything was changed that a plan can depend on: what
+ * PostgreSQL's plan cache looks at.
  */
 uint64
 CatalogChanges(void)
 {
 	static bool watched = false;
-	static const int caches[] = {PROCOID, TYPEOID, OPEROID, AMOPOPID, NAMESPACEOID};
 
 	if (!watched)
 	{
-		CacheRegisterRelcacheCallback(CountRelationChange, (Datum) 0);
-		for (size_t i = 0; i < lengthof(caches); i++)
-			CacheRegisterSyscacheCallback(caches[i], CountCatalogChange, (Datum) 0);
+		CacheRegisterRelcacheCallback(ForgetPlansOfRelation, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, ForgetPlansWith, (Datum) 0);
+		CacheRegisterSyscacheCallback(TYPEOID, ForgetPlansWith, (Datum) 0);
+		CacheRegisterSyscacheCallback(OPEROID, ForgetAllPlans, (Datum) 0);
+		CacheRegisterSyscacheCallback(AMOPOPID, ForgetAllPlans, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetAllPlans, (Datum) 0);
 		watched = true;
 	}
 	return catalog_changes;
-}
-
-static bool
-IsUpToDate(const KeptPlan *kept)
-{
-	return kept->context && kept->changes == CatalogChanges();
 }
 
 /*
@@ -90,7 +112,7 @@ FindPlace(void)
 
 		if (kept->n_uses > 0)
 			continue;
-		if (!IsUpToDate(kept))
+		if (!kept->valid)
 			return kept;
 		if (place == NULL || kept->last_used < place->last_used)
 			place = kept;
@@ -99,8 +121,8 @@ FindPlace(void)
 }
 
 /*
- * Keep a copy of the plan of a query, unless a catalog has
- * changed since its making began.
+ * Keep a copy of the plan of a query, unless a catalog has changed since its making
+ * began.
  */
 void
 KeepPlan(const char *text, PlannedStmt *plan, uint64 changes_before)
@@ -119,8 +141,8 @@ KeepPlan(const char *text, PlannedStmt *plan, uint64 changes_before)
 	place->text = pstrdup(text);
 	MemoryContextSetIdentifier(place->context, place->text);
 	place->plan = copyObject(plan);
-	place->changes = changes_before;
 	place->last_used = ++n_used;
+	place->valid = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -152,10 +174,10 @@ UseKeptPlan(const char *text)
 	{
 		KeptPlan   *kept = &kept_plans[i];
 
-		if (!IsUpToDate(kept) || strcmp(kept->text, text) != 0)
+		if (!kept->valid || strcmp(kept->text, text) != 0)
 			continue;
 		LockRelationsOfPlan(kept->plan);
-		if (!IsUpToDate(kept))
+		if (!kept->valid)
 			break;
 		kept->last_used = ++n_used;
 		kept->n_uses++;
