@@ -6,7 +6,7 @@ CREATE EXTENSION IF NOT EXISTS milvus_brain;
 RESET client_min_messages;
 
 CREATE FUNCTION plans_kept() RETURNS bigint LANGUAGE sql
-	RETURN (SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'milvus_brain plan');
+	RETURN (SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource' AND ident LIKE 'SELECT %$1%');
 
 -- What this transaction has read of a table: rows by scans of all, scans by an index.
 CREATE FUNCTION plans_read(relid regclass, OUT rows_in_scans bigint, OUT index_scans bigint) LANGUAGE sql
@@ -71,7 +71,6 @@ ALTER TABLE plans_short ADD PRIMARY KEY (id);
 ANALYZE plans_short;
 SELECT indexed FROM brain.compute_similarity('plans_short', 'k', metric => 'euclidean');
 SELECT * FROM plans_check('plans_short', 100);
-SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'milvus_brain plan' AND ident LIKE '%plans_short%';
 -- parts
 CREATE TABLE plans_parts (id integer PRIMARY KEY, embedding real[], pad text) PARTITION BY RANGE (id);
 CREATE TABLE plans_parts_low PARTITION OF plans_parts FOR VALUES FROM (0) TO (2000);
@@ -244,7 +243,7 @@ CREATE FUNCTION plans_use(i integer) RETURNS bigint LANGUAGE sql
 CREATE FUNCTION plans_list() RETURNS text LANGUAGE sql
 	RETURN (SELECT string_agg(n, ' ' ORDER BY n::integer)
 			  FROM pg_backend_memory_contexts, substring(ident, 'FROM public.plans_([0-9]+) ') n
-			 WHERE name = 'milvus_brain plan');
+			 WHERE name = 'CachedPlanSource' AND ident LIKE 'SELECT %$1%');
 SELECT sum(plans_use(i)) FROM generate_series(1, 14) i;
 SELECT plans_use(1), plans_list();
 SELECT sum(plans_use(i)) FROM generate_series(15, 18) i;

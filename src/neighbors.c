@@ -118,7 +118,7 @@ static void
 ReadIntoMatrix(OwnMatrix *own, const Search *search)
 {
 	IndexReader *reader = &own->reader;
-	SampleQuery query = {.filter = search->arguments.filter,.read = WriteEntry,.arg = own};
+	SampleQuery query = {.filter = search->arguments.filter, .read = WriteEntry, .arg = own};
 
 	OpenIndexReader(reader, search->run, search->dataset);
 	query.targets = reader->targets;

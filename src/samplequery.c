@@ -25,7 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "filter.h"
@@ -217,40 +217,32 @@ ReadsByIndex(const Plan *plan)
 }
 
 /*
- * Plan a query. For a few ids the planner is not told how many they are, which it
- * takes for ten: told, it reads a whole table of short rows for a hundredth of
- * them, which takes five times as long. *any_ids: the plan is good for as few other
- * ones, too.
+ * For a few ids the planner is not told how many they are, which it takes for ten:
+ * told, it reads a whole table of short rows for a hundredth of them, which takes
+ * five times as long. So the plan is good for as few other ones, too, and is kept,
+ * where the text is all of the query.
  */
+static bool
+MayKeepPlan(const Dataset *dataset, const SampleQuery *query)
+{
+	return AsksForFewIds(dataset, query) && dataset->filter == NULL;
+}
+
 static PlannedStmt *
-PlanSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text, bool *any_ids)
+PlanSampleQuery(const Dataset *dataset, const SampleQuery *query, const char *text)
 {
 	List	   *rewritten = QueryRewrite(AnalyzeSampleQuery(dataset, query, text));
 
 	if (list_length(rewritten) != 1 || linitial_node(Query, rewritten)->commandType != CMD_SELECT)
 		elog(ERROR, "unexpected rewrite result");
-	*any_ids = false;
-	if (AsksForFewIds(dataset, query))
+	if (AsksForFewIds(dataset, query) && !MayKeepPlan(dataset, query))
 	{
 		PlannedStmt *plan = pg_plan_query(copyObject(linitial_node(Query, rewritten)), text, 0, NULL);
 
-		*any_ids = ReadsByIndex(plan->planTree);
-		if (*any_ids)
+		if (ReadsByIndex(plan->planTree))
 			return plan;
 	}
 	return pg_plan_query(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK, query->params);
-}
-
-/*
- * May a plan be kept? It must depend on nothing but the dataset, and on nobody's
- * rights.
- */
-static bool
-MayKeepPlan(const Dataset *dataset, const SampleQuery *query)
-{
-	return AsksForFewIds(dataset, query) && dataset->relkind == RELKIND_RELATION &&
-		dataset->filter == NULL &&
-		check_enable_rls(dataset->relid, InvalidOid, true) != RLS_ENABLED;
 }
 
 /* ---------- running ---------- */
@@ -272,41 +264,20 @@ RunPlan(PlannedStmt *plan, const char *text, ParamListInfo params, DestReceiver 
 	FreeQueryDesc(desc);
 }
 
-static void
-RunKeptPlan(KeptPlan *kept, const char *text, ParamListInfo params, DestReceiver *receiver)
+/*
+ * False when the plan that is kept is none for a few ids.
+ */
+static bool
+RunKeptPlan(const SampleQuery *query, const char *text, DestReceiver *receiver)
 {
-	PG_TRY();
-	{
-		RunPlan(PlanOfKept(kept), text, params, receiver);
-	}
-	PG_CATCH();
-	{
-		EndUseOfKeptPlan(kept);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	EndUseOfKeptPlan(kept);
-}
+	CachedPlan *kept = GetKeptPlan(text, query->param_types);
+	PlannedStmt *plan = linitial_node(PlannedStmt, kept->stmt_list);
+	bool		by_index = ReadsByIndex(plan->planTree);
 
-static void
-RunSampleQuery(const Dataset *dataset, const SampleQuery *query, DestReceiver *receiver)
-{
-	char	   *text = TextOfSampleQuery(dataset, query);
-	bool		may_keep = MayKeepPlan(dataset, query);
-	uint64		changes = CatalogChanges();
-	KeptPlan   *kept = may_keep ? UseKeptPlan(text) : NULL;
-	PlannedStmt *plan;
-	bool		any_ids;
-
-	if (kept)
-	{
-		RunKeptPlan(kept, text, query->params, receiver);
-		return;
-	}
-	plan = PlanSampleQuery(dataset, query, text, &any_ids);
-	if (may_keep && any_ids)
-		KeepPlan(text, plan, changes);
-	RunPlan(plan, text, query->params, receiver);
+	if (by_index)
+		RunPlan(plan, text, query->params, receiver);
+	ReleaseCachedPlan(kept, CurrentResourceOwner);
+	return by_index;
 }
 
 /*
@@ -325,12 +296,30 @@ ReadSamples(const Dataset *dataset, const SampleQuery *query)
 		.read = query->read,
 		.arg = query->arg,
 	};
+	char	   *text = TextOfSampleQuery(dataset, query);
 
 	receiver.row_context = AllocSetContextCreate(context, "milvus_brain sample",
 												 ALLOCSET_DEFAULT_SIZES);
-	RunSampleQuery(dataset, query, &receiver.pub);
+	if (!MayKeepPlan(dataset, query) || !RunKeptPlan(query, text, &receiver.pub))
+		RunPlan(PlanSampleQuery(dataset, query, text), text, query->params, &receiver.pub);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/*
+ * How many rows the planner expects of a query on a dataset, for the current user.
+ */
+double
+ExpectedSamples(const Dataset *dataset, const SampleQuery *query)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "milvus_brain plan",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	double		rows = PlanSampleQuery(dataset, query, TextOfSampleQuery(dataset, query))->planTree->plan_rows;
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return rows;
 }
 
 /*
