@@ -1094,7 +1094,7 @@ HintOfTransport(const GrpcConnection *c, CURLcode code)
 		case CURLE_RECV_ERROR:
 			if (c->endpoint.tls && !c->answered)
 				return _("The server may want a certificate of the client: client_pem_path and client_key_path.");
-			return NULL;
+			/* FALLTHROUGH */
 		case CURLE_PARTIAL_FILE:
 		case CURLE_HTTP2:
 		case CURLE_HTTP2_STREAM:

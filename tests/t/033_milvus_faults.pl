@@ -194,6 +194,15 @@ foreach my $how (qw(close reset goaway))
 	# libcurl 7.88 makes one that cannot be used between them
 	cmp_ok($connections, '<=', 3, "the idle connection ended ($how): by another connection");
 }
+# The same by TLS.
+$node->safe_psql('postgres', "ALTER SERVER m OPTIONS (SET uri '" . $fake->uri('tls', 'https') . "', ADD ca_pem_path '$fake->{ca}', ADD request_timeout '5')");
+foreach my $how (qw(close reset))
+{
+	my ($out, $err, $connections) = after_dropping($how);
+	is($out, "$right path milvus", "the idle connection by TLS ended ($how): the next search is answered") or note($err);
+	is($connections, 2, "the idle connection by TLS ended ($how): by another connection");
+}
+$node->safe_psql('postgres', "ALTER SERVER m OPTIONS (SET uri '$main', DROP ca_pem_path, DROP request_timeout)");
 foreach my $status (400, 404, 200)
 {
 	# libcurl 7.88 goes on with HTTP/1 then, and gets what Milvus' other service says
