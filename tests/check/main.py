@@ -185,7 +185,7 @@ class Run:
 
     def check_share(self):
         """Milvus does a part of what searches ask for, and is away at times."""
-        path, least = ("milvus", 0.25) if self.milvus else ("matrix", 0.5)
+        path, least = ("milvus", 0.2) if self.milvus else ("matrix", 0.5)
         share = self.journal.share(path)
         if share <= least:
             self.fail(f"only {share:.0%} of the searches took the path {path}")
