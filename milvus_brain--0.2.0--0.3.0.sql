@@ -59,10 +59,11 @@ CREATE TABLE brain.garbage (
 	server		text,
 	collection	text NOT NULL,
 	origin		text NOT NULL,
-	since		timestamptz NOT NULL
+	since		timestamptz NOT NULL,
+	attached_by	oid
 );
 COMMENT ON TABLE brain.garbage IS
-	'collections on Milvus servers that belong to no brain run any more: brain.sweep() drops them (not dumped)';
+	'collections on Milvus servers that belong to no brain run any more: brain.sweep() drops them; attached_by: who cleaned up with force what no run had made (not dumped)';
 
 DROP FUNCTION brain.compute_similarity(regclass, text, text, text, text, text, text, boolean, boolean, boolean, jsonb);
 CREATE FUNCTION brain.compute_similarity(
@@ -131,6 +132,13 @@ CREATE FUNCTION brain.explain_similarity(
 	AS 'MODULE_PATHNAME', 'brain_explain_similarity';
 COMMENT ON FUNCTION brain.explain_similarity(regclass, "any", integer, boolean, text, text, text, double precision, jsonb) IS
 	'searches as sort_by_similarity() does, and says how: plan (matrix, milvus or table), why the table, the request to Milvus, how many candidates were looked at, how often more were asked for';
+
+DROP FUNCTION brain.cleanup(regclass, text);
+CREATE FUNCTION brain.cleanup(samples regclass, brain_key text, force boolean DEFAULT false) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'brain_cleanup';
+COMMENT ON FUNCTION brain.cleanup(regclass, text, boolean) IS
+	'drop the index of a brain run, its record stays; a collection that was there before the run, and is only attached, is dropped with force => true';
 
 CREATE FUNCTION brain.delete_index(samples regclass, brain_key text) RETURNS void
 	LANGUAGE sql VOLATILE PARALLEL UNSAFE

@@ -15,6 +15,7 @@
 /* What a call that makes a run says to its backend; NULL: nothing. */
 typedef struct BackendArguments
 {
+	const char *metric;			/* NULL: run->metric is the backend's default */
 	const char *collection_name;
 	const char *consistency_level;
 	const char *server;

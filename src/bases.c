@@ -55,7 +55,8 @@ enum
 	GARBAGE_COLLECTION,
 	GARBAGE_ORIGIN,
 	GARBAGE_SINCE,
-	GARBAGE_COLUMNS = GARBAGE_SINCE
+	GARBAGE_ATTACHED_BY,
+	GARBAGE_COLUMNS = GARBAGE_ATTACHED_BY
 };
 
 /*
@@ -177,28 +178,52 @@ ReadBaseRow(const pg_uuid_t *run_id)
 	return row;
 }
 
+/*
+ * The other runs whose bases are a collection of that name, on whatever server, as
+ * the active snapshot has them.
+ */
+List *
+OtherRunsOn(const char *collection, const pg_uuid_t *run_id)
+{
+	Relation	rel = table_open(BrainRelation("_bases"), AccessShareLock);
+	SysScanDesc scan = BeginBrainScan(rel, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *runs = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		BaseRow    *row = BaseRowOfTuple(tuple, RelationGetDescr(rel));
+		Run		   *run = row->collection && strcmp(row->collection, collection) == 0 &&
+			memcmp(&row->run_id, run_id, sizeof(pg_uuid_t)) != 0 ? ReadRun(&row->run_id) : NULL;
+
+		if (run)
+			runs = lappend(runs, run);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return runs;
+}
+
 /* ---------- brain.garbage ---------- */
 
 /*
- * Note the collection of a row that gets another one, or none. Whoever rolls that
- * back has it still.
+ * Note the collection of a row that is going to have another one, or none. Whoever
+ * rolls that back has it still.
  */
-static void
-NoteGarbage(const BaseRow *old, const BaseRow *new)
+void
+NoteGarbage(const BaseRow *row)
 {
-	Relation	rel;
+	Relation	rel = table_open(BrainRelation("garbage"), RowExclusiveLock);
 	Datum		values[GARBAGE_COLUMNS];
 	bool		nulls[GARBAGE_COLUMNS] = {false};
 
-	if (old->collection == NULL || old->attached ||
-		(new && new->collection && strcmp(new->collection, old->collection) == 0))
-		return;
-	rel = table_open(BrainRelation("garbage"), RowExclusiveLock);
-	values[GARBAGE_RUN_ID - 1] = UUIDPGetDatum(&old->run_id);
-	SetText(values, nulls, GARBAGE_SERVER, old->server);
-	SetText(values, nulls, GARBAGE_COLLECTION, old->collection);
-	SetText(values, nulls, GARBAGE_ORIGIN, old->origin);
+	values[GARBAGE_RUN_ID - 1] = UUIDPGetDatum(&row->run_id);
+	SetText(values, nulls, GARBAGE_SERVER, row->server);
+	SetText(values, nulls, GARBAGE_COLLECTION, row->collection);
+	SetText(values, nulls, GARBAGE_ORIGIN, row->origin);
 	values[GARBAGE_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[GARBAGE_ATTACHED_BY - 1] = ObjectIdGetDatum(GetUserId());
+	nulls[GARBAGE_ATTACHED_BY - 1] = !row->attached;
 	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
 	table_close(rel, RowExclusiveLock);
 	SweepAfterCommit();
@@ -228,6 +253,8 @@ ReadGarbage(void)
 			garbage->server = TextDatumGetCString(values[GARBAGE_SERVER - 1]);
 		garbage->collection = TextDatumGetCString(values[GARBAGE_COLLECTION - 1]);
 		garbage->origin = TextDatumGetCString(values[GARBAGE_ORIGIN - 1]);
+		if (!nulls[GARBAGE_ATTACHED_BY - 1])
+			garbage->attached_by = DatumGetObjectId(values[GARBAGE_ATTACHED_BY - 1]);
 		rows = lappend(rows, garbage);
 	}
 	systable_endscan(scan);
@@ -247,6 +274,16 @@ DeleteGarbage(const Garbage *garbage)
 
 /* ---------- writing brain._bases ---------- */
 
+/*
+ * Has the old row a collection of its own, and the new one another, or none?
+ */
+static bool
+LeavesGarbage(const BaseRow *old, const BaseRow *new)
+{
+	return old->collection && !old->attached &&
+		!(new && new->collection && strcmp(new->collection, old->collection) == 0);
+}
+
 static void
 ReplaceBaseRow(const pg_uuid_t *run_id, const BaseRow *row)
 {
@@ -255,12 +292,14 @@ ReplaceBaseRow(const pg_uuid_t *run_id, const BaseRow *row)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	old;
+	BaseRow    *old_row;
 
 	InitUuidKey(&key, BASE_RUN_ID, run_id);
 	scan = BeginBrainScan(rel, "_bases_pkey", 1, &key);
 	old = systable_getnext(scan);
-	if (HeapTupleIsValid(old))
-		NoteGarbage(BaseRowOfTuple(old, RelationGetDescr(rel)), row);
+	old_row = HeapTupleIsValid(old) ? BaseRowOfTuple(old, RelationGetDescr(rel)) : NULL;
+	if (old_row && LeavesGarbage(old_row, row))
+		NoteGarbage(old_row);
 	if (HeapTupleIsValid(old) && tuple)
 		CatalogTupleUpdate(rel, &old->t_self, tuple);
 	else if (HeapTupleIsValid(old))

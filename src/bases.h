@@ -39,6 +39,7 @@ extern BaseRow *ReadBaseRow(const pg_uuid_t *run_id);
 extern void WriteBaseRow(const BaseRow *row);
 extern void DeleteBaseRow(const pg_uuid_t *run_id);
 extern List *BaseRowsInUse(void);
+extern List *OtherRunsOn(const char *collection, const pg_uuid_t *run_id);
 
 /* A row of brain.garbage: a collection that is no run's any more. */
 typedef struct Garbage
@@ -48,9 +49,11 @@ typedef struct Garbage
 	char	   *server;			/* NULL: the settings of who asks */
 	char	   *collection;
 	char	   *origin;
+	Oid			attached_by;	/* who has told to drop it though it does not bear the run's marks */
 	bool		swept;			/* the row can go */
 } Garbage;
 
+extern void NoteGarbage(const BaseRow *row);
 extern List *ReadGarbage(void);
 extern void DeleteGarbage(const Garbage *garbage);
 

@@ -21,7 +21,13 @@ typedef struct BaseWriterMethods
 	/* take the id of a row whose embedding cannot be used */
 	void		(*add_bad_row) (BaseWriter *writer, const char *id, VectorFailure failure, int dim);
 
-	/* after the last row; NULL, or why there will be no base. The snapshot is a search's. */
+	/*
+	 * After the last row; false: what was taken is lost, and all rows have to be
+	 * added once more. NULL: that does not happen.
+	 */
+	bool		(*end_rows) (BaseWriter *writer);
+
+	/* after that; NULL, or why there will be no base. The snapshot is a search's. */
 	const char *(*finish) (BaseWriter *writer, Snapshot snapshot);
 
 	/* of so many ids, each another, how many were taken; -1: that cannot be said */

@@ -136,10 +136,10 @@ ReadBuildEntry(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * Read the whole dataset into a build, under the active snapshot, as its owner.
+ * Give each row of the dataset to a build, under the active snapshot, as its owner.
  */
-void
-ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
+static void
+ReadRows(BaseBuild *build, Relation rel, Dataset *dataset)
 {
 	BuildReading reading = {.build = build};
 	SampleQuery query = {.read = ReadBuildEntry, .arg = &reading};
@@ -151,6 +151,32 @@ ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 	ReadSamples(dataset, &query);
 	CloseIndexReader(&reading.reader);
 	EndAsOwner(&saved);
+}
+
+/*
+ * After the last row. What a backend has lost is read once more, under the active
+ * snapshot, which is still that of the first reading.
+ */
+void
+EndRows(BaseBuild *build, Relation rel, Dataset *dataset)
+{
+	const BaseWriterMethods *methods = build->writer ? build->writer->methods : NULL;
+
+	if (methods == NULL || methods->end_rows == NULL || methods->end_rows(build->writer))
+		return;
+	build->n_read = 0;
+	ReadRows(build, rel, dataset);
+	(void) methods->end_rows(build->writer);
+}
+
+/*
+ * Read the whole dataset into a build.
+ */
+void
+ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset)
+{
+	ReadRows(build, rel, dataset);
+	EndRows(build, rel, dataset);
 }
 
 /*

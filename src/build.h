@@ -29,6 +29,7 @@ extern char *CheckBuildable(Relation rel);
 extern BaseBuild *BeginBuild(const Run *run, Relation rel, bool reads);
 extern void BuildEntry(BaseBuild *build, IndexReader *reader, EntryState state);
 extern void ReadForBuild(BaseBuild *build, Relation rel, Dataset *dataset);
+extern void EndRows(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void TrackForBuild(BaseBuild *build, Relation rel, LOCKMODE runs_mode);
 extern BaseRow *RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset);
 extern void EndBuild(BaseBuild *build);

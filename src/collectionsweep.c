@@ -59,6 +59,19 @@ EndLook(void)
 	InvalidateCatalogSnapshot();
 }
 
+static MilvusConnection *
+ConnectTo(const char *server)
+{
+	MilvusSettings *settings;
+	MilvusConnection *connection;
+
+	BeginLook();
+	settings = FindMilvusSettings(server, 0, NULL);
+	EndLook();
+	GrpcCheck(MilvusGetConnection(settings, &connection));
+	return connection;
+}
+
 static bool
 SameServer(const char *a, const char *b)
 {
@@ -75,11 +88,12 @@ IsOver(uint64 maker)
 }
 
 /*
- * Has a run the collection, in any snapshot? Whatever server its row names: two
- * may be one. Read anew each time, after its maker was seen to be over.
+ * Has that run, or with NULL any, the collection, in any snapshot? Whatever server
+ * its row names: two may be one. Read anew each time, after its maker was seen to
+ * be over.
  */
 static bool
-HasBase(const CollectionMarks *marks, const char *collection)
+HasBase(const pg_uuid_t *run_id, const char *collection)
 {
 	ListCell   *lc;
 	bool		found = false;
@@ -90,7 +104,7 @@ HasBase(const CollectionMarks *marks, const char *collection)
 		BaseRow    *row = lfirst(lc);
 
 		if (row->collection && strcmp(row->collection, collection) == 0 &&
-			memcmp(&row->run_id, &marks->run_id, sizeof(pg_uuid_t)) == 0)
+			(run_id == NULL || memcmp(&row->run_id, run_id, sizeof(pg_uuid_t)) == 0))
 			found = true;
 	}
 	EndLook();
@@ -122,6 +136,59 @@ Drop(ServerSweep *sweep, const char *collection)
 }
 
 /*
+ * Is what is listed still there, and this database's to drop? A copy of it lists
+ * the original's. What was attached is somebody else's, who told cleanup() to.
+ */
+static bool
+IsGarbage(ServerSweep *sweep, const Garbage *garbage)
+{
+	CollectionMarks marks;
+
+	return strcmp(garbage->origin, sweep->origin) == 0 &&
+		(OidIsValid(garbage->attached_by) ||
+		 (IsOurs(sweep, garbage->collection, &marks) &&
+		  memcmp(&marks.run_id, &garbage->run_id, sizeof(pg_uuid_t)) == 0));
+}
+
+/*
+ * Drop somebody's collection by the account of whoever has told to: who sweeps may
+ * be allowed more.
+ */
+static void
+DropAttached(void *arg)
+{
+	const Garbage *garbage = arg;
+	MilvusConnection *connection;
+	Oid			user;
+	int			security_context;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	SetUserIdAndSecContext(garbage->attached_by, security_context | SECURITY_LOCAL_USERID_CHANGE);
+	connection = ConnectTo(garbage->server);
+	SetUserIdAndSecContext(user, security_context);
+	GrpcCheck(MilvusDropCollection(connection->grpc, garbage->collection));
+}
+
+/*
+ * The same, unless that fails: others' are not to wait for it.
+ */
+static bool
+TryToDropAttached(ServerSweep *sweep, Garbage *garbage)
+{
+	ErrorData  *error = Try(DropAttached, garbage);
+
+	if (error == NULL)
+	{
+		PutRemoved(sweep->rsinfo, "collection", garbage->collection);
+		return true;
+	}
+	ereport(WARNING,
+			(errmsg("collection \"%s\" was not dropped: %s", garbage->collection, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0));
+	return false;
+}
+
+/*
  * What is listed as garbage on this server.
  */
 static void
@@ -132,18 +199,18 @@ SweepGarbage(ServerSweep *sweep)
 	foreach(lc, sweep->garbage)
 	{
 		Garbage    *garbage = lfirst(lc);
-		CollectionMarks marks;
 
 		if (!SameServer(garbage->server, sweep->server))
 			continue;
-		/* a copy of the database lists the original's, which are not its to drop */
-		if (strcmp(garbage->origin, sweep->origin) == 0 && IsOurs(sweep, garbage->collection, &marks) &&
-			memcmp(&marks.run_id, &garbage->run_id, sizeof(pg_uuid_t)) == 0)
+		if (IsGarbage(sweep, garbage))
 		{
 			/* an older snapshot may see it: it stays listed */
-			if (HasBase(&marks, garbage->collection))
+			if (HasBase(OidIsValid(garbage->attached_by) ? NULL : &garbage->run_id, garbage->collection))
 				continue;
-			Drop(sweep, garbage->collection);
+			if (!OidIsValid(garbage->attached_by))
+				Drop(sweep, garbage->collection);
+			else if (!TryToDropAttached(sweep, garbage))
+				continue;
 		}
 		garbage->swept = true;
 	}
@@ -164,7 +231,7 @@ SweepOrphans(ServerSweep *sweep)
 		CollectionMarks marks;
 
 		CHECK_FOR_INTERRUPTS();
-		if (IsOurs(sweep, names[i], &marks) && IsOver(marks.maker) && !HasBase(&marks, names[i]))
+		if (IsOurs(sweep, names[i], &marks) && IsOver(marks.maker) && !HasBase(&marks.run_id, names[i]))
 			Drop(sweep, names[i]);
 	}
 }
@@ -173,12 +240,8 @@ static void
 SweepServer(void *arg)
 {
 	ServerSweep *sweep = arg;
-	MilvusSettings *settings;
 
-	BeginLook();
-	settings = FindMilvusSettings(sweep->server, 0, NULL);
-	EndLook();
-	GrpcCheck(MilvusGetConnection(settings, &sweep->connection));
+	sweep->connection = ConnectTo(sweep->server);
 	SweepGarbage(sweep);
 	if (!sweep->listed_only)
 		SweepOrphans(sweep);

@@ -272,6 +272,7 @@ Configure(Run *run, const Backend *backend, Dataset *dataset, bool with_data, Fu
 {
 	bool		has_names = PG_NARGS() > 11;
 	BackendArguments arguments = {
+		.metric = TextArgument(fcinfo, 4),
 		.options = JsonbArgument(fcinfo, 10),
 		.collection_name = has_names ? TextArgument(fcinfo, 11) : NULL,
 		.consistency_level = has_names ? TextArgument(fcinfo, 12) : NULL,
@@ -385,6 +386,8 @@ CountRun(Run *run, Relation rel, Dataset *dataset, bool skip_failures, BaseBuild
 	run->skipped = census.skipped;
 	if (reads_twice && build->writer)
 		ReadForBuild(build, rel, dataset);
+	else
+		EndRows(build, rel, dataset);
 	SetProgressPhase(&progress, PROGRESS_RECORDING);
 }
 

@@ -102,15 +102,6 @@ EndPendingWrite(const pg_uuid_t *run_id)
 	RemoveNote(NotePath(run_id));
 }
 
-static void
-SleepUntil(TimestampTz until)
-{
-	TimestampTz now;
-
-	while ((now = GetCurrentTimestamp()) < until)
-		MilvusSleep(Min((long) ((until - now) / 1000) + 1, 1000));
-}
-
 /*
  * Wait until nothing that an earlier sync has sent is to be done any more; false
  * when there is nothing. Under the lock on syncs. A note that is cut was being
@@ -134,7 +125,7 @@ AwaitPendingWrite(const pg_uuid_t *run_id)
 	whole = pg_pread(fd, &note, sizeof(note), 0) == sizeof(note);
 	CloseTransientFile(fd);
 	if (whole)
-		SleepUntil(now + Min(note.until - now, note.until - note.since));
+		MilvusSleepUntil(now + Min(note.until - now, note.until - note.since));
 	return whole;
 }
 
@@ -145,7 +136,7 @@ AwaitPendingWrite(const pg_uuid_t *run_id)
 void
 AwaitWhatIsAtHand(void)
 {
-	SleepUntil(GetCurrentTimestamp() + GRACE_SECONDS * USECS_PER_SEC);
+	MilvusSleepUntil(GetCurrentTimestamp() + GRACE_SECONDS * USECS_PER_SEC);
 }
 
 /*

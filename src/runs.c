@@ -678,8 +678,37 @@ brain_delete_brain_runs(PG_FUNCTION_ARGS)
 }
 
 /*
- * SQL: brain.cleanup(samples regclass, brain_key text) returns void. A second
- * call does nothing, as in FiftyOne.
+ * A collection that was attached is dropped only when the caller insists.
+ */
+static void
+CleanUpAttached(const Run *run, bool force)
+{
+	BaseRow    *row = HasCollections() ? ReadBaseRow(&run->id) : NULL;
+	List	   *others;
+
+	if (row == NULL || row->collection == NULL || !row->attached)
+		return;
+	if (!force)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("collection \"%s\" was there before brain run \"%s\", which is only attached to it",
+						row->collection, run->brain_key),
+				 errhint("With force => true it is dropped; brain.delete_brain_run() lets go of it.")));
+	others = OtherRunsOn(row->collection, &run->id);
+	if (others)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\" too", row->collection,
+						((Run *) linitial(others))->brain_key, ((Run *) linitial(others))->dataset_name),
+				 errhint("brain.delete_brain_run() lets go of it.")));
+	NoteGarbage(row);
+}
+
+/*
+ * SQL: brain.cleanup(samples regclass, brain_key text, force boolean) returns
+ * void. A second call does nothing, as in FiftyOne. Errors: 42704 no such run,
+ * 42501 not the dataset's owner, 55000 an attached collection without force,
+ * 55006 one that another run is on.
  */
 Datum
 brain_cleanup(PG_FUNCTION_ARGS)
@@ -693,6 +722,8 @@ brain_cleanup(PG_FUNCTION_ARGS)
 	brain_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	rel = BeginChange(fcinfo, "cleanup()");
 	run = FindRunToChange(rel, brain_key, false);
+	/* before 0.3.0 there were two arguments */
+	CleanUpAttached(run, PG_NARGS() > 2 && BoolArgument(fcinfo, 2, false));
 	EmptyBase(&run->id);
 	DeleteEmbeddings(run);
 	run->has_index = false;

@@ -150,23 +150,17 @@ RaiseDifferences(const Fit *fit, const char *collection, const GrpcConnection *g
 }
 
 /*
- * Which other run has the collection, is told.
+ * Which other runs have the collection, is told.
  */
 static void
-TellOtherRuns(const char *collection)
+TellOtherRuns(const Run *run, const char *collection)
 {
 	ListCell   *lc;
 
-	foreach(lc, BaseRowsInUse())
-	{
-		BaseRow    *row = lfirst(lc);
-		Run		   *other = row->collection && strcmp(row->collection, collection) == 0 ? ReadRun(&row->run_id) : NULL;
-
-		if (other)
-			ereport(NOTICE,
-					(errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\" too", collection,
-							other->brain_key, other->dataset_name)));
-	}
+	foreach(lc, OtherRunsOn(collection, &run->id))
+		ereport(NOTICE,
+				(errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\" too", collection,
+						((Run *) lfirst(lc))->brain_key, ((Run *) lfirst(lc))->dataset_name)));
 }
 
 /*
@@ -200,7 +194,7 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 	if (fit.differences.len == 0)
 		CompareCounts(&fit, connection, run, arguments->dataset, config->collection_name);
 	RaiseDifferences(&fit, config->collection_name, connection->grpc);
-	TellOtherRuns(config->collection_name);
+	TellOtherRuns(run, config->collection_name);
 	config->attached = true;
 	config->key_field = fit.key->name;
 	config->key_is_number = fit.key->type == MILVUS_INT64;

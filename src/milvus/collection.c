@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "milvus/collection.h"
@@ -252,4 +253,13 @@ MilvusSleep(long milliseconds)
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+}
+
+void
+MilvusSleepUntil(TimestampTz until)
+{
+	TimestampTz now;
+
+	while ((now = GetCurrentTimestamp()) < until)
+		MilvusSleep(Min((long) ((until - now) / 1000) + 1, 1000));
 }

@@ -56,14 +56,17 @@ extern char *MarksText(const pg_uuid_t *run_id, const pg_uuid_t *generation);
 extern bool MarksAreOurs(const CollectionMarks *marks);
 extern bool FindMarks(const MilvusCollection *collection, CollectionMarks *marks);
 extern void MilvusSleep(long milliseconds);
+extern void MilvusSleepUntil(TimestampTz until);
 
 /* ---------- making one; failures are raised ---------- */
 
 typedef struct Upload Upload;
 
 extern Upload *BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *run,
-						   const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes);
+						   const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes,
+						   bool tries_index);
 extern void UploadRow(Upload *upload, const char *id, const float *values, int dim);
+extern bool SendLastRows(Upload *upload);
 extern void FinishUpload(Upload *upload);
 extern void DropUploaded(Upload *upload);
 extern void EndUpload(Upload *upload, bool keep);

@@ -201,6 +201,38 @@ MilvusDropCollection(GrpcConnection *c, const char *name)
 	return CallForCollection(c, "DropCollection", name, &status_reply, NULL);
 }
 
+static Problem
+TakeRowCount(const ProtobufCMessage *message, void *result)
+{
+	const Milvus__StatisticsReply *reply = (const Milvus__StatisticsReply *) message;
+
+	for (size_t i = 0; i < reply->n_statistics; i++)
+	{
+		const char *value = reply->statistics[i]->value;
+		size_t		length = strlen(value);
+
+		if (strcmp(reply->statistics[i]->key, "row_count") != 0)
+			continue;
+		if (length == 0 || length > 18 || strspn(value, "0123456789") != length)
+			return "The number of rows is none.";
+		*(int64 *) result = atoll(value);
+		return NULL;
+	}
+	return "There is no number of rows.";
+}
+
+/*
+ * How many rows a collection has, which need not be loaded: of those that were
+ * flushed, with what was deleted and not compacted away yet.
+ */
+GrpcFailure *
+MilvusCountFlushed(GrpcConnection *c, const char *name, int64 *count)
+{
+	static const ReplyKind kind = {&milvus__statistics_reply__descriptor, TakeRowCount};
+
+	return CallForCollection(c, "GetCollectionStatistics", name, &kind, count);
+}
+
 /* ---------- loading ---------- */
 
 GrpcFailure *

@@ -197,6 +197,7 @@ extern GrpcFailure *MilvusCreateCollection(GrpcConnection *c, const char *name, 
 extern GrpcFailure *MilvusDescribeCollection(GrpcConnection *c, const char *name, MilvusCollection *collection);
 extern GrpcFailure *MilvusShowCollections(GrpcConnection *c, int *n, char ***names);
 extern GrpcFailure *MilvusDropCollection(GrpcConnection *c, const char *name);
+extern GrpcFailure *MilvusCountFlushed(GrpcConnection *c, const char *name, int64 *count);	/* deleted ones too */
 extern GrpcFailure *MilvusCreateIndex(GrpcConnection *c, const char *collection, const char *field,
 									  int n_params, const MilvusPair *params);
 extern GrpcFailure *MilvusDescribeIndex(GrpcConnection *c, const char *collection, const char *field, MilvusIndex *index);

@@ -301,6 +301,22 @@ ParsedLevel(const char *name, MilvusLevel otherwise)
 }
 
 /*
+ * The metric that FiftyOne's configuration names, of a call that names none.
+ */
+static void
+ConfigureMetric(Run *run)
+{
+	char	   *metric = MilvusParameter("metric");
+
+	if (metric && !ParseMetric(metric, &run->metric))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown metric \"%s\"", metric),
+				 errdetail("It is set by FiftyOne's environment variable or brain_config.json."),
+				 errhint("Available metrics: cosine, dotproduct, euclidean.")));
+}
+
+/*
  * Settle a new run's config from what the call says, then from what FiftyOne's
  * configuration says, then by default.
  */
@@ -313,13 +329,12 @@ Configure(Run *run, const BackendArguments *arguments)
 
 	CheckOptions(options, index_options, lengthof(index_options));
 	config.server = arguments->server ? pstrdup(arguments->server) : NULL;
-	if (arguments->collection_name)
-	{
-		CheckCollectionName(arguments->collection_name);
-		config.collection_name = pstrdup(arguments->collection_name);
-	}
-	else
-		config.collection_name = MilvusParameter("collection_name");
+	if (arguments->metric == NULL)
+		ConfigureMetric(run);
+	config.collection_name = arguments->collection_name ?
+		pstrdup(arguments->collection_name) : MilvusParameter("collection_name");
+	if (config.collection_name)
+		CheckCollectionName(config.collection_name);
 	if (level == NULL)
 		level = MilvusParameter("consistency_level");
 	config.consistency_level = ParsedLevel(level, MILVUS_SESSION);
@@ -406,6 +421,17 @@ AddBadRow(BaseWriter *writer, const char *id, VectorFailure failure, int dim)
 	(void) id;
 	(void) failure;
 	(void) dim;
+}
+
+static bool
+EndRows(BaseWriter *writer)
+{
+	CollectionBase *base = (CollectionBase *) writer;
+
+	if (base->upload == NULL || SendLastRows(base->upload))
+		return true;
+	base->out_of_reach = NIL;
+	return false;
 }
 
 static const char *
@@ -506,6 +532,7 @@ ConfigText(BaseWriter *writer)
 static const BaseWriterMethods collection_methods = {
 	.add_row = AddRow,
 	.add_bad_row = AddBadRow,
+	.end_rows = EndRows,
 	.finish = Finish,
 	.count_taken = CountTaken,
 	.for_each_id = ForEachId,
@@ -529,7 +556,9 @@ BeginBase(const Run *run, const char *dataset_name, const pg_uuid_t *generation,
 	base->run = run;
 	base->context = CurrentMemoryContext;
 	if (!base->config->attached)
-		base->upload = BeginUpload(connection, base->config, run, generation, dataset_name, batch_bytes);
+		base->upload = BeginUpload(connection, base->config, run, generation, dataset_name, batch_bytes,
+								   OptionText(run->options, &index_options[0]) ||
+								   OptionText(run->options, &index_options[1]));
 	return &base->writer;
 }
 

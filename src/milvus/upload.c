@@ -6,7 +6,8 @@
  * In this order, since a server that has an index already, or has the collection
  * loaded, works on each request; and flushes are limited to one in ten seconds.
  * An Insert is not sent twice, since servers check no keys, and keep what came
- * twice: when its reply is lost an upsert of the same rows follows it.
+ * twice, also when it comes late: when its reply is lost, so is the collection, and
+ * another is made of all rows, once.
  *
  * The ids that were sent go to a temporary file too: what has vanished from the
  * dataset meanwhile is found out by them (R7).
@@ -18,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "bases.h"
 #include "milvus/collection.h"
 #include "testing.h"
 #include "uuids.h"
@@ -26,11 +28,11 @@
 #define FIRST_POLL 20L
 #define LONGEST_POLL 500L
 
+/* ms that a server may go on with a request whose time is over. */
+#define GRACE 1000
+
 /* Names that are tried before one is given up: another session may be as fast. */
 #define MAX_NAMES 5
-
-/* So many requests of an upload whose connection breaks are sent again. */
-#define MAX_REPEATED 1
 
 struct Upload
 {
@@ -39,15 +41,18 @@ struct Upload
 	const Run  *run;
 	const pg_uuid_t *generation;
 	MemoryContext context;		/* of all this; rows come in shorter-lived ones */
+	const char *wanted;			/* its name, if that is free */
+	bool		is_given;		/* by the user */
+	bool		tries_index;	/* before a row is sent */
 	bool		created;
-	const char *wanted;			/* name */
-	bool		is_given;		/* the name, by the user */
+	bool		is_lost;		/* nobody knows what it has: rows are not taken any more */
+	bool		is_second;		/* the first one was lost */
+	TimestampTz lost_until;		/* its last Insert may be done until then */
 	Size		batch_bytes;
 	int			dim;			/* 0: no row yet */
 	int64		n_rows;
 	uint64		timestamp;
 	TimestampTz started;
-	int			n_repeated;
 
 	/* the rows that were not sent yet */
 	int			n;
@@ -59,6 +64,119 @@ struct Upload
 
 	BufFile    *sent_ids;
 };
+
+/* ---------- waiting ---------- */
+
+static long
+NextPoll(long poll)
+{
+	MilvusSleep(poll);
+	return Min(poll * 2, LONGEST_POLL);
+}
+
+static void
+FlushCollection(Upload *upload)
+{
+	MilvusFlushing flushing = {0};
+	bool		flushed = false;
+
+	GrpcCheck(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
+	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
+	{
+		GrpcCheck(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
+									  &flushing, &flushed));
+		if (flushed)
+			return;
+	}
+}
+
+/* ---------- the index ---------- */
+
+static char *
+WithSuffix(const char *name)
+{
+	return psprintf("%.240s_%.6s", name, UuidText(NewUuid()));
+}
+
+static GrpcFailure *
+SendIndex(Upload *upload)
+{
+	MilvusPair	params[] = {
+		{"index_type", upload->config->index_type},
+		{"metric_type", MilvusMetric(upload->run->metric)},
+		{"params", upload->config->index_params},
+	};
+
+	return MilvusCreateIndex(upload->connection->grpc, upload->config->collection_name,
+							 COLLECTION_VECTOR_FIELD, lengthof(params), params);
+}
+
+/*
+ * Create the index; a server without HNSW, milvus-lite 2.x, gets what it has.
+ */
+static void
+CreateIndex(Upload *upload)
+{
+	GrpcFailure *failure = SendIndex(upload);
+
+	if (failure && upload->connection->server.is_lite2 && strcmp(upload->config->index_type, "HNSW") == 0)
+	{
+		ereport(NOTICE,
+				(errmsg("Milvus server \"%s\" has no index of type HNSW: AUTOINDEX is used",
+						GrpcNameOf(upload->connection->grpc)),
+				 failure->detail ? errdetail_internal("%s", failure->detail) : 0));
+		upload->config->index_type = pstrdup("AUTOINDEX");
+		upload->config->index_params = pstrdup("{}");
+		failure = SendIndex(upload);
+	}
+	GrpcCheck(failure);
+}
+
+/*
+ * milvus-lite 3 builds an index of anything, unless there is a row.
+ */
+static void
+InsertOne(Upload *upload, int dim)
+{
+	const char *id = "1";
+	float	   *vector = palloc(sizeof(float) * dim);
+	MilvusRows	rows = {
+		.collection = upload->config->collection_name,
+		.key_field = COLLECTION_KEY_FIELD,
+		.vector_field = COLLECTION_VECTOR_FIELD,
+		.text_field = COLLECTION_TEXT_FIELD,
+		.n = 1,
+		.dim = dim,
+		.texts = &id,
+		.vectors = vector,
+	};
+	MilvusWritten written = {0};
+
+	for (int i = 0; i < dim; i++)
+		vector[i] = 1;
+	GrpcCheck(MilvusInsert(upload->connection->grpc, &rows, &written));
+	FlushCollection(upload);
+}
+
+/*
+ * What the caller has named, a server may not know: that is to be found out before
+ * all rows are sent, on another collection.
+ */
+static void
+TryIndex(Upload *upload, const MilvusCollection *layout, int dim)
+{
+	GrpcConnection *grpc = upload->connection->grpc;
+
+	upload->config->collection_name = WithSuffix(upload->wanted);
+	GrpcCheck(MilvusCreateCollection(grpc, upload->config->collection_name, layout));
+	upload->created = true;
+	if (upload->connection->server.is_lite && !upload->connection->server.is_lite2)
+		InsertOne(upload, dim);
+	CreateIndex(upload);
+	GrpcCheck(MilvusDropCollection(grpc, upload->config->collection_name));
+	upload->created = false;
+	upload->tries_index = false;
+}
 
 /* ---------- creating ---------- */
 
@@ -74,12 +192,6 @@ Slug(const char *dataset_name)
 		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9')))
 			*c = '_';
 	return name;
-}
-
-static char *
-WithSuffix(const char *name)
-{
-	return psprintf("%s_%.6s", name, UuidText(NewUuid()));
 }
 
 /*
@@ -130,36 +242,109 @@ IsMine(Upload *upload)
 }
 
 /*
- * A collection of a name that the user gave is not taken over, nor another put
- * beside it, unless it is one that this database has made: of the run that is
- * computed anew.
+ * The fields of a collection, as text that two of the same layout share. Texts may
+ * be of any length.
  */
-static void
-RequireOurs(Upload *upload)
+static char *
+FieldsText(const MilvusCollection *collection)
 {
-	MilvusCollection found = {0};
-	CollectionMarks marks;
+	StringInfoData text;
 
-	GrpcCheck(MilvusDescribeCollection(upload->connection->grpc, upload->config->collection_name, &found));
-	if (FindMarks(&found, &marks) && MarksAreOurs(&marks))
-		return;
+	initStringInfo(&text);
+	for (int i = 0; i < collection->n_fields; i++)
+	{
+		const MilvusField *field = &collection->fields[i];
+
+		appendStringInfo(&text, "%s%s ", i ? ", " : "", field->name);
+		if (field->type == MILVUS_VARCHAR)
+			appendStringInfoString(&text, "VARCHAR");
+		else if (field->type == MILVUS_FLOAT_VECTOR)
+			appendStringInfo(&text, "FLOAT_VECTOR(%d)", field->dim);
+		else
+			appendStringInfo(&text, "of type %d", field->type);
+		if (field->is_primary_key)
+			appendStringInfo(&text, " PRIMARY KEY%s", field->auto_id ? " auto_id" : "");
+	}
+	return text.data;
+}
+
+static void
+RaiseTaken(const Upload *upload, const char *detail)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
 			 errmsg("collection \"%s\" of Milvus server \"%s\" exists already",
 					upload->config->collection_name, GrpcNameOf(upload->connection->grpc)),
-			 errhint("Name another, or search it as it is: with_data => false.")));
+			 errdetail_internal("%s", detail),
+			 errhint("Name another, or one that is empty; or search it as it is: with_data => false.")));
+}
+
+/*
+ * Drop somebody's collection that has the layout of the run's, and no row.
+ */
+static void
+DropEmpty(Upload *upload, const MilvusCollection *found, const MilvusCollection *layout)
+{
+	GrpcConnection *grpc = upload->connection->grpc;
+	const char *name = upload->config->collection_name;
+	char	   *fields = FieldsText(found);
+	char	   *wanted = FieldsText(layout);
+	int64		n_rows = 0;
+
+	if (strcmp(fields, wanted) != 0)
+		RaiseTaken(upload, psprintf(_("Its fields are %s, not %s."), fields, wanted));
+	FlushCollection(upload);
+	GrpcCheck(MilvusCountFlushed(grpc, name, &n_rows));
+	if (n_rows > 0)
+		RaiseTaken(upload, psprintf(_("It has rows: %lld, with any that were deleted lately."), (long long) n_rows));
+	GrpcCheck(MilvusDropCollection(grpc, name));
+}
+
+/*
+ * The name that the user gave is a collection's. Is it free then? Not when one of
+ * this database's runs has made that: another is made beside it, which is told
+ * unless it is for the same run, computed anew. What is somebody's is not taken
+ * over, unless it is as good as new.
+ */
+static bool
+FreeGivenName(Upload *upload, const MilvusCollection *layout)
+{
+	const Run  *run = upload->run;
+	const char *name = upload->config->collection_name;
+	List	   *others = OtherRunsOn(name, &run->id);
+	Run		   *other = others ? linitial(others) : NULL;
+	MilvusCollection found = {0};
+	CollectionMarks marks;
+	bool		is_marked;
+
+	GrpcCheck(MilvusDescribeCollection(upload->connection->grpc, name, &found));
+	is_marked = FindMarks(&found, &marks);
+	if (is_marked && !MarksAreOurs(&marks))
+		RaiseTaken(upload, _("It was made by a brain run of another cluster, database or timeline."));
+	if (other && !is_marked)
+		RaiseTaken(upload, psprintf(_("Brain run \"%s\" of \"%s\" is attached to it."),
+									other->brain_key, other->dataset_name));
+	if (other && (other->dataset != run->dataset || strcmp(other->brain_key, run->brain_key) != 0))
+		ereport(NOTICE,
+				(errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\": another is made beside it",
+						name, other->brain_key, other->dataset_name)));
+	if (!is_marked)
+		DropEmpty(upload, &found, layout);
+	return !is_marked;
 }
 
 /*
  * Create the collection, under the name that was given or one that is free.
  */
 static void
-Create(Upload *upload, int dim)
+CreateCollection(Upload *upload, int dim)
 {
 	const char *wanted = upload->wanted;
 	GrpcConnection *grpc = upload->connection->grpc;
 	MilvusCollection *layout = Layout(upload, dim);
 
+	if (upload->tries_index)
+		TryIndex(upload, layout, dim);
 	for (int i = 0; i < MAX_NAMES; i++)
 	{
 		bool		exists;
@@ -167,9 +352,7 @@ Create(Upload *upload, int dim)
 
 		upload->config->collection_name = i == 0 ? pstrdup(wanted) : WithSuffix(wanted);
 		GrpcCheck(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
-		if (exists && upload->is_given)
-			RequireOurs(upload);
-		if (exists)
+		if (exists && !(upload->is_given && i == 0 && FreeGivenName(upload, layout)))
 			continue;
 		failure = MilvusCreateCollection(grpc, upload->config->collection_name, layout);
 		if (failure && !failure->milvus_code)
@@ -205,7 +388,7 @@ Create(Upload *upload, int dim)
  */
 Upload *
 BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *run,
-			const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes)
+			const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes, bool tries_index)
 {
 	Upload	   *upload = palloc0(sizeof(Upload));
 
@@ -218,12 +401,13 @@ BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *r
 	upload->batch_bytes = connection->server.is_lite2 ? Min(batch_bytes, 1024 * 1024) : batch_bytes;
 	upload->ids_context = AllocSetContextCreate(CurrentMemoryContext, "Milvus upload ids", ALLOCSET_DEFAULT_SIZES);
 	upload->sent_ids = BufFileCreateTemp(false);
+	upload->tries_index = tries_index;
 	upload->is_given = config->collection_name != NULL;
 	upload->wanted = upload->is_given ? config->collection_name : Slug(dataset_name);
 	if (run->dimensions > 0)
 	{
 		upload->dim = run->dimensions;
-		Create(upload, run->dimensions);
+		CreateCollection(upload, run->dimensions);
 	}
 	return upload;
 }
@@ -257,6 +441,29 @@ NoteIds(Upload *upload)
 }
 
 static void
+ForgetRows(Upload *upload)
+{
+	upload->n = 0;
+	upload->id_bytes = 0;
+	MemoryContextReset(upload->ids_context);
+}
+
+/*
+ * Nobody knows whether rows are in the collection, or will be.
+ */
+static void
+LoseCollection(Upload *upload, const GrpcFailure *failure)
+{
+	upload->is_lost = true;
+	upload->lost_until = GetCurrentTimestamp() +
+		(GrpcEndpointOf(upload->connection->grpc)->request_timeout + GRACE) * INT64CONST(1000);
+	ereport(NOTICE,
+			(errmsg("Milvus server \"%s\" did not acknowledge an Insert: collection \"%s\" is made once more",
+					GrpcNameOf(upload->connection->grpc), upload->config->collection_name),
+			 errdetail_internal("%s", failure->message)));
+}
+
+static void
 SendRows(Upload *upload)
 {
 	MilvusRows	rows = {
@@ -274,24 +481,22 @@ SendRows(Upload *upload)
 	MemoryContext context;
 	MemoryContext old;
 
-	if (upload->n == 0)
+	if (upload->n == 0 || upload->is_lost)
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "Milvus request", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	(void) FaultPoint("milvus_insert");
 	failure = MilvusInsert(upload->connection->grpc, &rows, &written);
-	/* whether it was done or not: an upsert puts each row there once */
-	if (failure && failure->maybe_done && failure->grpc_status < 0 && upload->n_repeated++ < MAX_REPEATED)
-		failure = MilvusUpsert(upload->connection->grpc, &rows, &written);
-	GrpcCheck(failure);
+	if (failure && failure->maybe_done && failure->milvus_code == 0 && !upload->is_second)
+		LoseCollection(upload, failure);
+	else
+		GrpcCheck(failure);
 	NoteIds(upload);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	upload->timestamp = Max(upload->timestamp, written.timestamp);
 	upload->n_rows += upload->n;
-	upload->n = 0;
-	upload->id_bytes = 0;
-	MemoryContextReset(upload->ids_context);
+	ForgetRows(upload);
 }
 
 static void
@@ -315,11 +520,14 @@ void
 UploadRow(Upload *upload, const char *id, const float *values, int dim)
 {
 	Size		length = strlen(id);
-	MemoryContext old = MemoryContextSwitchTo(upload->context);
+	MemoryContext old;
 
+	if (upload->is_lost)
+		return;
+	old = MemoryContextSwitchTo(upload->context);
 	CheckId(upload, id);
 	if (!upload->created)
-		Create(upload, dim);
+		CreateCollection(upload, dim);
 	if (upload->capacity == 0)
 		MakeRoom(upload, dim);
 	if (upload->n == upload->capacity || upload->id_bytes + 2 * length > upload->batch_bytes)
@@ -333,61 +541,46 @@ UploadRow(Upload *upload, const char *id, const float *values, int dim)
 
 /* ---------- after the last row ---------- */
 
-static long
-NextPoll(long poll)
-{
-	MilvusSleep(poll);
-	return Min(poll * 2, LONGEST_POLL);
-}
-
+/*
+ * Throw a lost collection away, and make another, which a request that is still on
+ * its way must not find: it has another name, or comes when that request's time is
+ * over.
+ */
 static void
-FlushCollection(Upload *upload)
+BeginAgain(Upload *upload)
 {
-	MilvusFlushing flushing = {0};
-	bool		flushed = false;
-
-	GrpcCheck(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
-	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
-	{
-		GrpcCheck(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
-									  &flushing, &flushed));
-		if (flushed)
-			return;
-	}
-}
-
-static GrpcFailure *
-TryCreateIndex(Upload *upload)
-{
-	MilvusPair	params[] = {
-		{"index_type", upload->config->index_type},
-		{"metric_type", MilvusMetric(upload->run->metric)},
-		{"params", upload->config->index_params},
-	};
-
-	return MilvusCreateIndex(upload->connection->grpc, upload->config->collection_name,
-							 COLLECTION_VECTOR_FIELD, lengthof(params), params);
+	GrpcCheck(MilvusDropCollection(upload->connection->grpc, upload->config->collection_name));
+	upload->created = false;
+	upload->is_lost = false;
+	upload->is_second = true;
+	ForgetRows(upload);
+	upload->n_rows = 0;
+	upload->timestamp = 0;
+	BufFileClose(upload->sent_ids);
+	upload->sent_ids = BufFileCreateTemp(false);
+	if (upload->is_given)
+		MilvusSleepUntil(upload->lost_until);
+	else
+		upload->wanted = WithSuffix(upload->wanted);
+	CreateCollection(upload, upload->dim);
 }
 
 /*
- * Create the index; a server without HNSW, milvus-lite 2.x, gets what it has.
+ * Send what was not sent yet. False: all rows have to be given once more.
  */
-static void
-CreateIndex(Upload *upload)
+bool
+SendLastRows(Upload *upload)
 {
-	GrpcFailure *failure = TryCreateIndex(upload);
+	SendRows(upload);
+	if (!upload->is_lost)
+		return true;
+	BeginAgain(upload);
+	return false;
+}
 
-	if (failure && upload->connection->server.is_lite2 && strcmp(upload->config->index_type, "HNSW") == 0)
-	{
-		ereport(NOTICE,
-				(errmsg("Milvus server \"%s\" has no index of type HNSW: AUTOINDEX is used",
-						GrpcNameOf(upload->connection->grpc)),
-				 failure->detail ? errdetail_internal("%s", failure->detail) : 0));
-		upload->config->index_type = pstrdup("AUTOINDEX");
-		upload->config->index_params = pstrdup("{}");
-		failure = TryCreateIndex(upload);
-	}
-	GrpcCheck(failure);
+static void
+AwaitIndex(Upload *upload)
+{
 	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
 	{
 		MilvusIndex index = {0};
@@ -470,13 +663,12 @@ TellPhase(const Upload *upload, const char *what)
 }
 
 /*
- * Everything after the last row, until the collection answers searches. A run
+ * Everything after SendLastRows(), until the collection answers searches. A run
  * without a row has no collection yet.
  */
 void
 FinishUpload(Upload *upload)
 {
-	SendRows(upload);
 	if (!upload->created)
 		return;
 	TellPhase(upload, "rows sent");
@@ -485,6 +677,7 @@ FinishUpload(Upload *upload)
 	(void) FaultPoint("milvus_flushed");
 	TellPhase(upload, "flushed");
 	CreateIndex(upload);
+	AwaitIndex(upload);
 	(void) FaultPoint("milvus_indexed");
 	TellPhase(upload, "indexed");
 	GrpcCheck(LoadAndWait(upload->connection, upload->config->collection_name, 0));

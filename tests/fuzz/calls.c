@@ -205,6 +205,8 @@ Number(const InputHead *head, const Subject *subject, Outcome *outcome)
 			break;
 		case CALL_COMPACT:
 			return MilvusCompact(NULL, subject->id, &outcome->number);
+		case CALL_COUNT_FLUSHED:
+			return MilvusCountFlushed(NULL, subject->collection, &outcome->number);
 		default:
 			return MilvusCount(NULL, subject->collection, MILVUS_STRONG, 0, &outcome->number);
 	}
@@ -281,6 +283,7 @@ RunCall(const InputHead *head, const Subject *subject, Outcome *outcome)
 		case CALL_ALLOC_TIMESTAMP:
 		case CALL_COMPACT:
 		case CALL_COUNT:
+		case CALL_COUNT_FLUSHED:
 			return Number(head, subject, outcome);
 		case N_CALLS:
 			break;

@@ -169,6 +169,7 @@ Collection(InputHead head, const char *prefix, const char *collection, const cha
 			break;
 		usleep(200000);
 	}
+	Make(CALL_COUNT_FLUSHED, WHAT("statistics"), head, subject);
 	if (!Make(CALL_CREATE_INDEX, WHAT("create-index"), head, subject))
 	{
 		subject.index_type = "FLAT";

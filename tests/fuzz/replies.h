@@ -34,6 +34,7 @@ typedef enum CallNumber
 	CALL_SEARCH,
 	CALL_QUERY,
 	CALL_COUNT,
+	CALL_COUNT_FLUSHED,
 	N_CALLS
 } CallNumber;
 

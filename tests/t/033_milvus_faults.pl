@@ -11,6 +11,7 @@ use FakeMilvus;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $fake = FakeMilvus->new("$PostgreSQL::Test::Utils::tmp_check/fake");
 my $node = PostgreSQL::Test::Cluster->new('faults');
@@ -223,49 +224,108 @@ is($node->safe_psql('postgres', "SET brain.on_backend_failure = error;\n" . "$se
 is($fake->count('Search'), 1000, 'the server answered 1,000');
 is($fake->count('connections'), 1, 'on one connection');
 
+# Wait until the fake server counts one of something.
+sub await
+{
+	my ($what) = @_;
+
+	foreach (1 .. 6000) { return if $fake->count($what) == 1; usleep(10_000); }
+	die "no $what in a minute";
+}
+
 # ---- nothing is written twice ----------------------------------------------------------------
 
-# Whatever happens to the second Insert: no row is ever inserted a second time into a
-# collection. An upsert of the same rows, which puts each there once, may follow; and
-# what is not finished is not there.
+# An Insert that is not acknowledged is not repeated: nobody knows whether, and when,
+# it is done. Its collection is thrown away, and another made of all rows, once.
 my $compute = q{SELECT FROM brain.compute_similarity('t', 'new', backend => 'milvus', server => 'm', options => '{"batch_bytes": 65536}')};
-$node->safe_psql('postgres', 'CREATE TABLE large (id int PRIMARY KEY, emb real[]); INSERT INTO large SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 100) i, generate_series(1, 500) j GROUP BY i');
+$node->safe_psql('postgres', 'CREATE TABLE large (id int PRIMARY KEY, emb real[]); INSERT INTO large SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 100) i, generate_series(1, 500) j GROUP BY i; INSERT INTO large VALUES (101, NULL)');
 $compute =~ s/'t'/'large'/;
 foreach ([ 'closed, not done', { kind => 'drop', done => 0 } ], [ 'closed, done', { kind => 'drop' } ], [ 'reset', { kind => 'drop', how => 'reset' } ],
 	[ 'closed in the body', { kind => 'drop', bytes => 3 } ], [ 'RST_STREAM, refused', { kind => 'rst', code => 7, done => 0 } ], [ 'RST_STREAM', { kind => 'rst' } ],
 	[ 'GOAWAY', { kind => 'goaway' } ], [ 'GOAWAY, not taken', { kind => 'goaway', last => 1, done => 0 } ], [ 'status 14', { kind => 'status', status => 14 } ],
 	[ 'closed while it is sent', { kind => 'drop', after => 20000 } ], [ 'reset while it is sent', { kind => 'drop', how => 'reset', after => 20000 } ],
-	[ 'no trailers', { kind => 'no_trailers' } ], [ 'a damaged reply', { kind => 'message', hex => '12ff01' } ], [ 'another count', { kind => 'message', hex => '3007' } ])
+	[ 'no trailers', { kind => 'no_trailers' } ], [ 'a damaged reply', { kind => 'message', hex => '12ff01' } ], [ 'another count', { kind => 'message', hex => '3009' } ])
 {
 	my ($name, $fault) = @$_;
 
-	foreach my $skip (0, 1)
+	foreach my $skip (0, 1, 3)
 	{
-		my $position = $skip ? 'second' : 'first';
+		# 3: the last, with fewer rows
+		my $what = qw(first second . last)[$skip] . " Insert, $name";
+		my $lost = qr/^NOTICE:  00000: Milvus server ".*" did not acknowledge an Insert: collection "fiftyone_large" is made once more\nDETAIL:  ./m;
 		$fake->script({ method => 'Insert', skip => $skip, %$fault });
 		my ($status, undef, $err) = session($compute);
 		my $state = $fake->ask('state');
-		my $made = $state->{'begun CreateCollection'} // 0;
-		my $inserts = $state->{'begun Insert'} // 0;
-		is($status, 0, "$position Insert, $name: the session lives");
-		is($state->{faults}, 1, "$position Insert, $name: it happened");
-		is($state->{duplicates}, 0, "$position Insert, $name: no row twice in a collection");
-		if ($err =~ /ERROR/)
-		{
-			is($inserts, $skip + 1, "$position Insert, $name: it was sent once");
-			like($err, qr/^ERROR:  (08006|08P01):/m, "$position Insert, $name: an error");
-			is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 0, "$position Insert, $name: no run");
-			$node->safe_psql('postgres', 'SELECT brain.sweep()');
-		}
-		else
-		{
-			is($made, 1, "$position Insert, $name: in one collection");
-			cmp_ok($state->{'begun Upsert'} // 0, '<=', 1, "$position Insert, $name: followed by an upsert at most");
-			is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 1, "$position Insert, $name: a run");
-			is($node->safe_psql('postgres', q{SELECT rows FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), 100, "$position Insert, $name: of all rows");
-			$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new')});
-		}
+		is($status, 0, "$what: the session lives");
+		is($state->{faults}, 1, "$what: it happened");
+		like($err, $lost, "$what: it is told");
+		is($state->{'begun CreateCollection'}, 2, "$what: another collection");
+		is($state->{'begun Insert'}, $skip + 1 + 4, "$what: that gets all rows");
+		is($state->{'begun Upsert'} // 0, 0, "$what: by Inserts");
+		is($state->{duplicates}, 0, "$what: no row twice in a collection");
+		is(join(' ', sort { $a <=> $b } values %{ $state->{rows} }), '60 100', "$what: the first is gone");
+		is($node->safe_psql('postgres', q{SELECT rows, missing, indexed, collection ~ '^fiftyone_large_.{6}$', collection = config ->> 'collection_name' FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}),
+			'100|1|100|t|t', "$what: a run of all rows");
+		$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
+
+		# twice: an error, and nothing is left
+		$fake->script({ method => 'Insert', skip => $skip, %$fault }, { method => 'Insert', skip => 2 * $skip, %$fault });
+		($status, undef, $err) = session($compute);
+		$state = $fake->ask('state');
+		is($status, 0, "$what, twice: the session lives");
+		is($state->{faults}, 2, "$what, twice: it happened");
+		like($err, $lost, "$what, twice: it is told");
+		like($err, qr/^ERROR:  (08006|08P01):/m, "$what, twice: an error");
+		is($state->{'begun Insert'}, 2 * ($skip + 1), "$what, twice: once more, and not again");
+		is($node->safe_psql('postgres', q{SELECT count(*) FROM brain.list_brain_runs('large')}), 0, "$what, twice: no run");
+		is(join(' ', values %{ $state->{rows} }), '60', "$what, twice: no collection");
 	}
+}
+
+# What the server refuses is acknowledged.
+$fake->script({ method => 'Insert', skip => 1, kind => 'code', code => 65535 });
+{
+	my (undef, undef, $err) = session($compute);
+	like($err, qr/\AERROR:  38000: Milvus server "127.0.0.1:\d+" failed at Insert\n/, 'a refused Insert: an error at once');
+	is($fake->count('begun CreateCollection'), 1, 'a refused Insert: no other collection');
+}
+
+# It is done a second later, when the rows were sent once more: not into the other
+# collection. That has another name, or is made when the server has given up.
+foreach my $given (0, 1)
+{
+	my $how = $given ? 'late, a given name' : 'late';
+	my $call = $given ? ($compute =~ s/server => 'm'/server => 'm', collection_name => 'given'/r) : $compute;
+
+	$fake->script({ method => 'Insert', kind => 'drop', skip => 1, late => 1 });
+	my (undef, undef, $err) = session($given ? ('SET brain.request_timeout = 3') : (), $call);
+	unlike($err, qr/ERROR/, "$how: it is built");
+	await('late');
+	my $state = $fake->ask('state');
+	is($state->{'begun CreateCollection'}, 2, "$how: in a second collection");
+	is($state->{duplicates}, 0, "$how: no row twice in a collection");
+	is($node->safe_psql('postgres', q{SELECT rows, collection ~ '^(given|fiftyone_large_.{6})$' FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), '100|t', "$how: all rows");
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
+}
+
+# What changes meanwhile: both readings are of one snapshot, and the log has the rest.
+{
+	my $build = $node->background_psql('postgres', on_error_stop => 0);
+
+	$fake->script({ method => 'Insert', kind => 'drop', skip => 1 }, { method => 'DropCollection', kind => 'wait' });
+	$build->query_until(qr/begun/, "\\echo begun\n$compute;\n");
+	await('begun DropCollection');
+	$node->safe_psql('postgres', 'UPDATE large SET emb[1] = 3 WHERE id = 5; DELETE FROM large WHERE id = 6; INSERT INTO large SELECT 200, emb FROM large WHERE id = 7');
+	$fake->script();
+	$build->query('SELECT');
+	$build->quit;
+	is($node->safe_psql('postgres', q{SELECT rows FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), '100', 'changes meanwhile: the rows of the first reading');
+	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT sample_id, ' ' ORDER BY sample_id) FROM brain.changes JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), '200 5 6', 'changes meanwhile: the others are in the log');
+	is($node->safe_psql('postgres', q{SELECT string_agg(sample_id, ' ' ORDER BY rank) FROM brain.sort_by_similarity('large', (SELECT emb FROM large WHERE id = 7), k => 20, brain_key => 'new')} . ";\n$path"),
+		$node->safe_psql('postgres', q{SELECT string_agg(id::text, ' ' ORDER BY d, id::text COLLATE "C") FROM (SELECT id, (SELECT -sum(a::float8 * b) FROM unnest(emb, (SELECT emb FROM large WHERE id = 7)) v(a, b)) AS d FROM large WHERE emb IS NOT NULL ORDER BY d, id::text COLLATE "C" LIMIT 20) x}) . "\npath milvus",
+		'changes meanwhile: found as they are');
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
+	$node->safe_psql('postgres', 'DELETE FROM large WHERE id = 200; INSERT INTO large SELECT 6, emb FROM large WHERE id = 8');
 }
 
 # ---- each call of a build ---------------------------------------------------------------------
@@ -288,6 +348,48 @@ $fake->script();
 $node->safe_psql('postgres', 'SELECT brain.sweep()');
 is(join(' ', values %{ $fake->ask('state')->{rows} }), '60', 'no collection is left but the first');
 is($node->safe_psql('postgres', $compute . q{; SELECT indexed FROM brain.runs WHERE brain_key = 'new'}), '100', 'healthy: it is built');
+
+# ---- FiftyOne's parameters that are no connection's --------------------------------------------
+
+# What a run gets: from the call, else from the environment, else from the file.
+sub parameters
+{
+	my ($arguments, $setting) = @_;
+	my (undef, $out, $err) = session($setting // 'RESET brain.config_file', 'BEGIN',
+		"SELECT FROM brain.compute_similarity('t', 'p', backend => 'milvus', server => 'm'$arguments)", '\o',
+		q{SELECT concat_ws('|', i -> 'config' ->> 'metric', i -> 'config' ->> 'collection_name', i -> 'config' ->> 'consistency_level') FROM brain.get_brain_info('t', 'p') i}, '\o /dev/null', 'ROLLBACK');
+	# what was rolled back is still there, under its name
+	return $err =~ /ERROR/ ? $err : $out =~ s/_[0-9a-f]{6}(?=\|)//r;
+}
+{
+	my $file = "$fake->{folder}/brain_config.json";
+	my $use = "SET brain.config_file = '$file'";
+	my $all = q{, metric => 'dotproduct', collection_name => 'by_call', consistency_level => 'Eventually'};
+
+	append_to_file($file, '{"similarity_backends": {"milvus": {"metric": "cosine", "collection_name": "by_file", "consistency_level": "Strong"}}}');
+	is(parameters(''), 'dotproduct|fiftyone_t|Session', 'parameters: the defaults');
+	is(parameters('', $use), 'cosine|by_file|Strong', 'parameters: the file');
+	is(parameters($all, $use), 'dotproduct|by_call|Eventually', 'parameters: the call before the file');
+	my $prefix = 'FIFTYONE_BRAIN_SIMILARITY_MILVUS';
+	{
+		local %ENV = (%ENV, "${prefix}_METRIC" => 'euclidean', "${prefix}_COLLECTION_NAME" => 'by_environment', "${prefix}_CONSISTENCY_LEVEL" => 'bounded');
+		$node->restart;
+		is(parameters('', $use), 'euclidean|by_environment|Bounded', 'parameters: the environment before the file');
+		is(parameters($all, $use), 'dotproduct|by_call|Eventually', 'parameters: the call before the environment');
+		is($node->safe_psql('postgres', q{SELECT metric FROM brain.compute_similarity('t', 'exact', metric => NULL)}), 'cosine', 'parameters: not for the exact backend');
+	}
+	foreach ([ METRIC => 'manhattan', qr/^ERROR:  22023: unknown metric "manhattan"\nDETAIL:  It is set by FiftyOne's environment/ ],
+		[ COLLECTION_NAME => 'no name', qr/^ERROR:  42602: "no name" is no name of a collection/ ],
+		[ CONSISTENCY_LEVEL => 'much', qr/^ERROR:  22023: unknown consistency level "much"/ ])
+	{
+		my ($name, $value, $error) = @$_;
+		local %ENV = (%ENV, "${prefix}_$name" => $value);
+		$node->restart;
+		like(parameters(''), $error, "parameters: a wrong $name");
+	}
+	$node->restart;
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('t', 'exact'); SELECT brain.sweep()});
+}
 
 # ---- brain.health(), and connecting ------------------------------------------------------------
 

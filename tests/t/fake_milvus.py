@@ -20,7 +20,8 @@ Ports, all on 127.0.0.1:
 
 A fault is {"method": "Search", "kind": "...", ...}; the first that fits a call is
 used. "times": n (default 1, 0: always), "skip": the first n calls are answered
-right, "after": until bytes of the request's body came. Kinds are the methods
+right, "after": until bytes of the request's body came, "done": false, "late":
+seconds after which it is done, not before. Kinds are the methods
 fault_* of Connection.
 """
 
@@ -120,6 +121,9 @@ class Milvus:
         self.timestamp += 1
         return self.timestamp
 
+    def knows(self, request):
+        return text(fields(request), 3) in self.collections
+
     def do_Connect(self, request):
         return part(2, part(1, "v2.3.5-fake"))
 
@@ -149,6 +153,10 @@ class Milvus:
             return part(1, number(3, 100) + part(2, "collection not found"))
         return (part(2, collection["schema"]) + number(3, 7) + number(8, 1) + number(11, 1)
                 + b"".join(part(13, pair) for pair in collection["properties"]))
+
+    def do_GetCollectionStatistics(self, request):
+        rows = self.collections[text(request, 3)]["rows"]
+        return part(2, part(1, "row_count") + part(2, str(len(rows))))
 
     def do_DropCollection(self, request):
         self.collections.pop(text(request, 3), None)
@@ -382,7 +390,10 @@ class Connection(threading.Thread):
     def act(self, stream):
         method, body, fault = self.streams.pop(stream)
         self.request = body[5:]
-        done = not fault or fault.get("done", True)
+        late = fault.get("late") if fault else None
+        if late:
+            threading.Timer(late, self.late, (method, self.request)).start()
+        done = not fault or (fault.get("done", True) and not late)
         message = self.server.milvus.answer(method, self.request) if done and "after" not in (fault or {}) else b""
         self.server.served(method)
         if message is None:
@@ -391,6 +402,11 @@ class Connection(threading.Thread):
             getattr(self, "fault_" + fault["kind"])(stream, message, fault)
         else:
             self.reply(stream, message)
+
+    def late(self, method, request):
+        if self.server.milvus.knows(request):
+            self.server.milvus.answer(method, request)
+        self.server.count("late")
 
     HEAD = [(":status", "200"), ("content-type", "application/grpc")]
     OK = [("grpc-status", "0"), ("grpc-message", "")]
@@ -419,6 +435,13 @@ class Connection(threading.Thread):
 
     def fault_delay(self, stream, message, fault):
         time.sleep(fault["seconds"])
+        self.reply(stream, message)
+
+    def fault_wait(self, stream, message, fault):
+        """Answered when the next script comes."""
+        faults = self.server.faults
+        while self.server.faults is faults:
+            time.sleep(0.01)
         self.reply(stream, message)
 
     def fault_never(self, stream, message, fault):

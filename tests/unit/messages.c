@@ -735,6 +735,28 @@ ReadWrongCollections(void)
 	}
 }
 
+static void
+ReadWrongStatistics(void)
+{
+	static const char *const counts[] = {"", "-1", "4x", " 4", "9999999999999999999"};
+	int64		count = -1;
+
+	BeginReply();
+	CHECK(IsProblem(MilvusCountFlushed(NULL, "c", &count), "no number of rows"), "no statistics");
+	for (size_t i = 0; i < lengthof(counts) + 1; i++)
+	{
+		const char *value = i < lengthof(counts) ? counts[i] : "17";
+
+		BeginReply();
+		WriteBytesHead(&given, 2, BytesFieldSize(1, strlen("row_count")) + BytesFieldSize(2, strlen(value)));
+		WriteTextField(&given, 1, "row_count");
+		WriteBytesField(&given, 2, value, strlen(value));
+		if (i < lengthof(counts))
+			CHECK(IsProblem(MilvusCountFlushed(NULL, "c", &count), "number of rows is none"), "row_count %s", value);
+	}
+	CHECK(MilvusCountFlushed(NULL, "c", &count) == NULL && count == 17, "17 rows");
+}
+
 /* As milvus-lite 2: Connect says nothing, and GetVersion is not known. */
 static GrpcFailure *
 GiveLite2(const char *method, StringInfo request, StringInfo reply)
@@ -907,6 +929,7 @@ main(int argc, char **argv)
 	ReadWrongEntries();
 	ReadWrongCounts();
 	ReadWrongCollections();
+	ReadWrongStatistics();
 	RecogniseServers();
 	ReadTooMuch();
 	ReadReal(argv[1]);
