@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import threading
-import time
 
 import psycopg2
 
@@ -90,25 +89,9 @@ class Disturber(threading.Thread):
         connection.close()
         return True
 
-    def await_sync(self):
-        """Until somebody's sync waits for Milvus; not for long."""
-        connection = self.server.connect("postgres")
-        with connection.cursor() as cursor:
-            deadline = time.monotonic() + 3
-            while time.monotonic() < deadline and not self.stop.is_set():
-                cursor.execute("SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active' "
-                               "AND query LIKE '%brain.sync(%' AND wait_event_type = 'Extension'")
-                if cursor.rowcount > 0:
-                    break
-        connection.close()
-
     def kill_milvus(self):
-        """It is away for a while; mostly from the middle of a sync on (R4)."""
-        pid = self.milvus.pid()
-        if self.rng.random() < 0.8:
-            self.await_sync()
-            time.sleep(self.rng.uniform(0, 0.03))  # it looks at the collection first
-        os.kill(pid, signal.SIGKILL)
+        """It is away for a while."""
+        self.milvus.kill()
         self.stop.wait(self.rng.choice([0, 0.3, 3]))
         self.milvus.restart()
         return True
@@ -126,7 +109,7 @@ class Disturber(threading.Thread):
                kill_a_session: 1, restart: 0.3, kill_postmaster: 0.3}
     # the full server takes five seconds to make a collection, and 15 to 19 to come back
     MILVUS_CHOICES = {sweep: 4, terminate_a_session: 4, kill_a_session: 2, restart: 0.3, kill_postmaster: 0.3,
-                      kill_milvus: 2, restart_milvus: 0.5, freeze_milvus: 1}
+                      kill_milvus: 1, restart_milvus: 0.5, freeze_milvus: 1}
     FULL_CHOICES = MILVUS_CHOICES | {kill_milvus: 0.2, restart_milvus: 0.1}
 
     def run(self):

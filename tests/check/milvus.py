@@ -43,15 +43,15 @@ class Milvus:
     def setup(self):
         return SETUP.format(uri=self.info()["uri"], request_timeout=20 if self.is_full else 5)
 
-    def pid(self):
-        return int(self.info()["pid"])
+    def kill(self):
+        self.call("kill")
 
     def restart(self):
         self.call("restart")
 
     def freeze(self, stop, seconds):
         """It takes requests, and answers them later; or its clients have given up."""
-        pid = self.pid()
+        pid = int(self.info()["pid"])
         os.kill(pid, signal.SIGSTOP)
         try:
             stop.wait(seconds)

@@ -462,13 +462,6 @@ def plan_sync(rng, plan):
         plan.steps.append(Compare(random_search(rng, datasets=DATASETS)))
 
 
-def plan_sync_many(rng, plan):
-    """So many that taking them in takes a while (R4)."""
-    dataset = rng.choice([PLAIN, PARTS])
-    plan.steps += [insert(rng, dataset, 150), sync_of(dataset)]
-    plan.steps += [Compare(random_search(rng, dataset)) for _ in range(2)]
-
-
 def plan_sync_in_transaction(rng, plan):
     """A sync that waits with its commit, of changes that may be its own: a
     second one meanwhile waits for it, and others write."""
@@ -609,7 +602,6 @@ PLANS = [
     (2, plan_reader_file, ("matrix",)),
     (3, plan_cursor, ()),
     (10, plan_sync, ("sync",)),
-    (2, plan_sync_many, ("sync",)),
     (4, plan_sync_in_transaction, ("sync",)),
     (3, plan_compute, ()),
     (1, plan_cleanup, ()),
