@@ -133,6 +133,27 @@ CREATE FUNCTION brain.explain_similarity(
 COMMENT ON FUNCTION brain.explain_similarity(regclass, "any", integer, boolean, text, text, text, double precision, jsonb) IS
 	'searches as sort_by_similarity() does, and says how: plan (matrix, milvus or table), why the table, the request to Milvus, how many candidates were looked at, how often more were asked for';
 
+CREATE OR REPLACE VIEW brain.progress AS
+	SELECT s.pid,
+		   d.datname,
+		   CASE WHEN s.datid = c.oid THEN s.relid::pg_catalog.regclass END AS samples,
+		   'compute_similarity'::pg_catalog.text AS command,
+		   CASE s.param11 WHEN 1 THEN 'checking ids' WHEN 2 THEN 'reading embeddings' WHEN 3 THEN 'recording'
+			   WHEN 4 THEN 'flushing' WHEN 5 THEN 'building the index' WHEN 6 THEN 'loading' END AS phase,
+		   s.param12 AS samples_done,
+		   nullif(s.param13, -1) AS samples_total,
+		   CASE WHEN s.param11 IN (2, 5) THEN (s.param12 / t.seconds)::bigint END AS samples_per_second,
+		   CASE WHEN s.param11 IN (2, 5) AND s.param12 > 0 AND s.param13 >= s.param12
+			   THEN pg_catalog.make_interval(secs => (s.param13 - s.param12) * t.seconds / s.param12) END AS time_left
+	  FROM pg_catalog.pg_stat_get_progress_info('COPY') s
+	  LEFT JOIN pg_catalog.pg_database d ON d.oid = s.datid
+	  LEFT JOIN pg_catalog.pg_database c ON c.datname = pg_catalog.current_database()
+	 CROSS JOIN LATERAL greatest(extract(epoch FROM pg_catalog.clock_timestamp()) - (946684800 + s.param14 / 1e6), 0.001) AS e
+	 CROSS JOIN LATERAL CAST(e AS double precision) AS t (seconds)
+	 WHERE s.param19 = 1112686921 AND s.param20 = 1313427015;
+COMMENT ON VIEW brain.progress IS
+	'running compute_similarity() calls; samples_total is an estimate, NULL when there is none; samples_per_second and time_left of phases that count; rows of other roles need pg_read_all_stats';
+
 DROP FUNCTION brain.cleanup(regclass, text);
 CREATE FUNCTION brain.cleanup(samples regclass, brain_key text, force boolean DEFAULT false) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE

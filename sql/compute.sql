@@ -225,22 +225,6 @@ SELECT brain.delete_brain_runs('compute_t') > 0 AS deleted;
 DROP FUNCTION compute_volatile, compute_stable, compute_immutable, small;
 DROP SCHEMA compute_s CASCADE;
 
--- ---- progress: a NOTICE after two seconds, not for every sample ----
-CREATE TABLE compute_slow (id int PRIMARY KEY, embedding real[]);
-INSERT INTO compute_slow SELECT i, ARRAY[i, 1] FROM generate_series(1, 600) i;
-ANALYZE compute_slow;
-CREATE FUNCTION compute_sleep(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-	IF id = 1 THEN
-		PERFORM pg_sleep(2.1);
-	END IF;
-	RETURN true;
-END $$;
-SELECT indexed FROM brain.compute_similarity('compute_slow', 'k', filter => 'compute_sleep(id)');
-SELECT count(*) FROM brain.progress WHERE pid = pg_backend_pid();
-DROP TABLE compute_slow;
-DROP FUNCTION compute_sleep;
-
 -- ---- which column has the embeddings ----
 CREATE TABLE compute_none (id int PRIMARY KEY, label text, tags text[], flags boolean[]);
 CREATE TABLE compute_two (id int PRIMARY KEY, clip real[], "Res Net" double precision[], sizes int[], label text);

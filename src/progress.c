@@ -16,10 +16,11 @@
 
 #include "progress.h"
 
-/* the view's param11 to param13, param19 and param20, counted from 0 */
+/* the view's param11 to param14, param19 and param20, counted from 0 */
 #define PARAM_PHASE 10
 #define PARAM_DONE 11
 #define PARAM_TOTAL 12
+#define PARAM_SINCE 13
 #define PARAM_MAGIC_1 18
 #define PARAM_MAGIC_2 19
 
@@ -32,11 +33,14 @@
 #define REPORT_MILLISECONDS 100
 #define NOTICE_MILLISECONDS 2000
 
+/* Of the session. */
+static TimestampTz last_notice = 0;
+
 static void
 ReportProgress(const Progress *progress)
 {
-	const int	index[] = {PARAM_PHASE, PARAM_DONE, PARAM_TOTAL, PARAM_MAGIC_1, PARAM_MAGIC_2};
-	const int64 values[] = {progress->phase, progress->done, progress->total, MAGIC_1, MAGIC_2};
+	const int	index[] = {PARAM_PHASE, PARAM_DONE, PARAM_TOTAL, PARAM_SINCE, PARAM_MAGIC_1, PARAM_MAGIC_2};
+	const int64 values[] = {progress->phase, progress->done, progress->total, progress->since, MAGIC_1, MAGIC_2};
 
 	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, progress->dataset);
 	pgstat_progress_update_multi_param(lengthof(index), index, values);
@@ -49,26 +53,50 @@ BeginProgress(Progress *progress, Oid dataset, int64 total)
 	progress->done = 0;
 	progress->total = total;
 	progress->next_look = progress->samples_per_look = 1;
-	progress->last_look = progress->last_report = progress->last_notice = GetCurrentTimestamp();
+	progress->since = progress->last_look = progress->last_report = last_notice = GetCurrentTimestamp();
 }
 
 void
 SetProgressPhase(Progress *progress, ProgressPhase phase)
 {
 	progress->phase = phase;
+	progress->since = GetCurrentTimestamp();
 	ReportProgress(progress);
 }
 
 static void
-NoticeProgress(const Progress *progress)
+NoticeReading(int64 done, int64 total, double seconds)
 {
-	if (progress->total > 0)
+	double		rate = done / Max(seconds, 0.001);
+
+	if (total > done)
 		ereport(NOTICE,
-				(errmsg("compute_similarity: %lld of about %lld samples read",
-						(long long) progress->done, (long long) progress->total)));
+				(errmsg("compute_similarity: %lld of about %lld samples read, %.0f a second, %.0f s left",
+						(long long) done, (long long) total, rate, (total - done) / Max(rate, 0.001))));
 	else
 		ereport(NOTICE,
-				(errmsg("compute_similarity: %lld samples read", (long long) progress->done)));
+				(errmsg("compute_similarity: %lld samples read, %.0f a second", (long long) done, rate)));
+}
+
+/*
+ * Every two seconds tell who waits.
+ */
+static void
+NoticeProgress(ProgressPhase phase, int64 done, int64 total, TimestampTz since, TimestampTz now)
+{
+	if (!TimestampDifferenceExceeds(last_notice, now, NOTICE_MILLISECONDS))
+		return;
+	last_notice = now;
+	if (phase == PROGRESS_FLUSHING)
+		ereport(NOTICE, (errmsg("compute_similarity: the Milvus server flushes the collection")));
+	else if (phase == PROGRESS_INDEXING)
+		ereport(NOTICE,
+				(errmsg("compute_similarity: %lld of %lld samples are in the Milvus server's index",
+						(long long) done, (long long) total)));
+	else if (phase == PROGRESS_LOADING)
+		ereport(NOTICE, (errmsg("compute_similarity: the Milvus server loads the collection")));
+	else if (phase == PROGRESS_READING)
+		NoticeReading(done, total, (double) (now - since) / USECS_PER_SEC);
 }
 
 static void
@@ -87,11 +115,7 @@ LookAtClock(Progress *progress)
 		ReportProgress(progress);
 		progress->last_report = now;
 	}
-	if (TimestampDifferenceExceeds(progress->last_notice, now, NOTICE_MILLISECONDS))
-	{
-		NoticeProgress(progress);
-		progress->last_notice = now;
-	}
+	NoticeProgress(progress->phase, progress->done, progress->total, progress->since, now);
 }
 
 /*
@@ -105,6 +129,27 @@ CountProgress(Progress *progress)
 		ReportProgress(progress);
 	if (progress->done >= progress->next_look)
 		LookAtClock(progress);
+}
+
+/*
+ * What a backend does after the last row, for a call whose progress is reported;
+ * else, as in a sync, nothing is. total -1: unknown.
+ */
+void
+ReportPhase(ProgressPhase phase, int64 done, int64 total)
+{
+	const int	index[] = {PARAM_PHASE, PARAM_DONE, PARAM_TOTAL, PARAM_SINCE};
+	TimestampTz now = GetCurrentTimestamp();
+	const volatile PgBackendStatus *status = MyBEEntry;
+	bool		is_new;
+	int64		values[] = {phase, done, total, now};
+
+	if (status == NULL || status->st_progress_command != PROGRESS_COMMAND_COPY ||
+		status->st_progress_param[PARAM_MAGIC_1] != MAGIC_1)
+		return;
+	is_new = status->st_progress_param[PARAM_PHASE] != phase;
+	pgstat_progress_update_multi_param(is_new ? 4 : 3, index, values);
+	NoticeProgress(phase, done, total, now, now);
 }
 
 /*

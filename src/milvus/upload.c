@@ -21,6 +21,7 @@
 
 #include "bases.h"
 #include "milvus/collection.h"
+#include "progress.h"
 #include "testing.h"
 #include "uuids.h"
 
@@ -83,6 +84,7 @@ FlushCollection(Upload *upload)
 	GrpcCheck(MilvusFlush(upload->connection->grpc, upload->config->collection_name, &flushing));
 	for (long poll = FIRST_POLL;; poll = NextPoll(poll))
 	{
+		ReportPhase(PROGRESS_FLUSHING, 0, -1);
 		GrpcCheck(MilvusFlushState(upload->connection->grpc, upload->config->collection_name,
 									  &flushing, &flushed));
 		if (flushed)
@@ -587,6 +589,7 @@ AwaitIndex(Upload *upload)
 
 		GrpcCheck(MilvusDescribeIndex(upload->connection->grpc, upload->config->collection_name,
 										 COLLECTION_VECTOR_FIELD, &index));
+		ReportPhase(PROGRESS_INDEXING, index.indexed_rows, index.total_rows);
 		if (index.state == MILVUS_INDEX_FAILED)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -623,6 +626,7 @@ LoadAndWait(MilvusConnection *connection, const char *collection, int limit)
 
 	for (long poll = FIRST_POLL; failure == NULL; poll = NextPoll(poll))
 	{
+		ReportPhase(PROGRESS_LOADING, 0, -1);
 		failure = MilvusLoadState(connection->grpc, collection, &state);
 		if (failure == NULL && state == MILVUS_LOADED)
 			return NULL;
@@ -682,6 +686,7 @@ FinishUpload(Upload *upload)
 	TellPhase(upload, "indexed");
 	GrpcCheck(LoadAndWait(upload->connection, upload->config->collection_name, 0));
 	WaitUntilCounted(upload);
+	ReportPhase(PROGRESS_RECORDING, upload->n_rows, upload->n_rows);
 	(void) FaultPoint("milvus_loaded");
 	TellPhase(upload, "loaded");
 }

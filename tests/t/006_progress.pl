@@ -92,7 +92,7 @@ sub watch
 
 	my @notices = $err =~ /^(?:psql:\S+ )?NOTICE:  (.*)$/mg;
 	cmp_ok(scalar @notices, '>=', 2, 'NOTICEs, of some five seconds') or diag($err);
-	is(scalar(grep { !/^compute_similarity: \d+ samples read$/ } @notices), 0, 'that say how far it is') or diag($err);
+	is(scalar(grep { !/^compute_similarity: \d+ samples read, \d+ a second$/ } @notices), 0, 'that say how far it is, and how fast') or diag($err);
 	# the times that the server logged
 	my @times = slurp_file($node->logfile, $start) =~ /^([\d.]+) \S+ NOTICE:  compute_similarity/mg;
 	is(scalar @times, scalar @notices, 'each was logged');
@@ -102,6 +102,23 @@ sub watch
 	is($err =~ s/^.*background_psql.*$//mgr =~ s/\s+//gr, '', 'who wants no NOTICEs gets none');
 	my ($rc, $stdout, $stderr) = $node->psql('postgres', q{SELECT brain.compute_similarity('small', 'col')});
 	is($stderr, '', 'a short call says nothing');
+}
+
+# ---------- how fast, and how long ----------
+
+{
+	$node->safe_psql('postgres', q{SET ROLE owner; ANALYZE small;
+		CREATE FUNCTION slowly_true(id int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+			BEGIN
+				IF id % 256 = 0 THEN PERFORM pg_sleep(0.1); END IF;
+				RETURN true;
+			END $$});
+	my ($out, $err, @seen) = watch(q{SELECT indexed FROM brain.compute_similarity('small', 'timed', filter => 'slowly_true(id)')},
+		q{SELECT samples_done, samples_total, samples_per_second, extract(epoch FROM time_left) FROM brain.progress WHERE phase = 'reading embeddings' AND samples_done > 1000}, 50_000);
+	my @rows = map { [ split /\|/ ] } grep { /\|/ } @seen;
+	cmp_ok(scalar @rows, '>', 5, 'another session sees how fast it is');
+	is(scalar(grep { $_->[1] != 12800 || $_->[2] < 1 || abs($_->[3] - ($_->[1] - $_->[0]) / $_->[2]) > 1 } @rows), 0, 'and how long it will take') or diag(join "\n", @seen);
+	like($err, qr/NOTICE:  compute_similarity: \d+ of about 12800 samples read, \d+ a second, \d+ s left$/m, 'so does who waits');
 }
 
 # ---------- wiped, and there again ----------

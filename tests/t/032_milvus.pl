@@ -786,6 +786,19 @@ sub part_options
 	is_(sql(q{SELECT brain.get_brain_info('i', 'm') -> 'config' ->> 'index_type'}), $err =~ /AUTOINDEX/ ? 'AUTOINDEX' : 'HNSW', 'the run says which it is');
 	is_(sql(q{SELECT count(*) >= 95 FROM generate_series(1, 100) q, LATERAL brain.sort_by_similarity('i', vec(q + 0.5), k => 1, brain_key => 'm') m, LATERAL brain.sort_by_similarity('i', vec(q + 0.5), k => 1, brain_key => 'e') e WHERE m.sample_id = e.sample_id AND m.distance = e.distance}), 't', 'it finds the nearest');
 	is_(sql(q{SELECT brain.sort_by_similarity('i', vec(0.5), brain_key => 'm'); SELECT brain.last_search()->>'path'}) =~ /milvus$/ ? 1 : 0, 1, 'and is what was asked');
+	if ($kind eq 'milvus-2.3.5')
+	{
+		# this server takes its time
+		my ($s, %phases) = (session());
+		$s->query_until(qr/started/, "\\echo started\n" . compute('i', 'm', metric => q('cosine'), overwrite => 'true', OPTIONS => 'NULL') . ";\n\\echo ended\n");
+		for (my $until = time + 100; time < $until && $s->{stdout} !~ /ended/; sleep 0.02)
+		{
+			$phases{$_} = 1 foreach split /\n/, sql('SELECT phase FROM brain.progress');
+			$s->{run}->pump_nb;
+		}
+		$s->quit;
+		is_(join(', ', grep { $phases{$_} } 'flushing', 'building the index', 'loading'), 'flushing, building the index, loading', 'another session sees what is waited for');
+	}
 	my %options = ('lists, all of which are read' => q('{"index_type": "IVF_FLAT", "index_params": {"nlist": 8}, "search_params": {"nprobe": 8}}'),
 		'many requests' => q('{"index_type": "FLAT", "batch_bytes": 65536}'),
 		'two shards' => q('{"index_type": "FLAT", "shards_num": 2}'));
