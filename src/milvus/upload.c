@@ -680,6 +680,7 @@ FinishUpload(Upload *upload)
 		FlushCollection(upload);
 	(void) FaultPoint("milvus_flushed");
 	TellPhase(upload, "flushed");
+	ReportPhase(PROGRESS_INDEXING, 0, upload->n_rows);
 	CreateIndex(upload);
 	AwaitIndex(upload);
 	(void) FaultPoint("milvus_indexed");

@@ -218,11 +218,14 @@ sub can
 sub sql { my ($statements, $database) = @_; return $node->safe_psql($database // $db, $statements); }
 
 # What statements print, in a session of their own, and then what they say.
+# A build that takes its time says so.
+sub without_progress { my ($text) = @_; return $text =~ s/^(?:psql:\S+ )?NOTICE:  compute_similarity: .*\n?//gmr; }
+
 sub try
 {
 	my ($statements, $database) = @_;
 	my ($rc, $out, $err) = $node->psql($database // $db, $statements, on_error_stop => 0, timeout => 300);
-	return ($out // '', $err // '');
+	return ($out // '', without_progress($err // ''));
 }
 sub error_of { my (@a) = @_; return (try(@a))[1] =~ s/psql:<stdin>:\d+: //gr; }
 
@@ -234,7 +237,7 @@ sub session
 	return $session;
 }
 sub ask { my ($session, $statements) = @_; my $out = $session->query($statements); return $out; }
-sub said { my ($session) = @_; my $said = $session->{stderr}; $session->{stderr} = ''; return $said; }
+sub said { my ($session) = @_; my $said = $session->{stderr}; $session->{stderr} = ''; return without_progress($said); }
 
 # An answer of the milvus run and the exact run's, and which path was taken.
 #	keys: the two runs; in: a session; before, after: statements around, in the same one
@@ -513,41 +516,45 @@ sub part_text_keys
 	my $unaddressable = q{ARRAY['''', E'\n', E'\r', E'x\ny', ''' or ''1''=''1', 'it''s', E'\r\n', '"''']};
 	sql(qq{CREATE TABLE b (id text COLLATE "C" PRIMARY KEY, label text, embedding real[]);
 		INSERT INTO b SELECT id, 'l', vec(row_number() OVER (ORDER BY id) + 0.25) FROM (
-			SELECT DISTINCT CASE i / 50 WHEN 0 THEN h[1 + i % n] WHEN 1 THEN h[1 + i % n] || i WHEN 2 THEN i || h[1 + i % n] WHEN 3 THEN h[1 + i % n] || h[1 + i * 7 % n]
-				WHEN 4 THEN 'a' || h[1 + i % n] || 'b' || h[1 + i * 5 % n] || 'c' ELSE repeat(h[1 + i % n], 3) || i END
-			FROM (SELECT h, array_length(h, 1) n FROM (SELECT $hostile || $unaddressable h) x) x, generate_series(0, 349) i) x(id)});
-	cmp_ok(sql('SELECT count(*) FROM b'), '>=', 300, "$kind: 300 hostile ids");
+			SELECT DISTINCT CASE i % 6 WHEN 0 THEN h[1 + i / 6 % n] WHEN 1 THEN h[1 + i % n] || i WHEN 2 THEN i || h[1 + i % n] WHEN 3 THEN h[1 + i % n] || h[1 + i * 7 / n % n]
+				WHEN 4 THEN 'a' || h[1 + i % n] || 'b' || h[1 + i * 5 / n % n] || 'c' ELSE repeat(h[1 + i % n], 3) || i END
+			FROM (SELECT h, array_length(h, 1) n FROM (SELECT $hostile || $unaddressable h) x) x, generate_series(0, 29999) i) x(id);
+		ANALYZE b});
 	my ($out, $err) = try(compute('b', 'm'));
 	if (!can('ids with quotes and newlines', $err eq '' && $out =~ /^m\|milvus\|dotproduct\|8\|/, $err))
 	{
 		like_($err, qr/ERROR: .*cannot have the sample id "/, 'an id that it cannot have is refused at the build, and is named');
 		is_(sql('SELECT count(*) FROM brain.runs'), '0', 'and leaves no run');
 		sql(q{DELETE FROM b WHERE id ~ E'[\'\n\r]'});
-		cmp_ok(sql('SELECT count(*) FROM b'), '>=', 200, "$kind: ids remain");
-		sql(compute('b', 'm', overwrite => 'true'));
 	}
+	# the shorter ones, which are most of the special ones by themselves, and no more than one query of a server returns
+	sql(q{DELETE FROM b WHERE id NOT IN (SELECT id FROM b ORDER BY length(id), md5(id) LIMIT 10000)});
+	is_(sql('SELECT count(*) FROM b'), '10000', '10,000 hostile ids');
+	sql(compute('b', 'm', overwrite => 'true'));
 	sql(q{SELECT brain.compute_similarity('b', 'e', metric => 'dotproduct')});
 	my $all = sub {
-		my ($name, %o) = @_;
-		my ($m, $e) = map { sql(qq{SELECT md5(b.id), row_to_json(s) FROM b, LATERAL brain.sort_by_similarity('b', b.id, k => 3, brain_key => '$_') s ORDER BY b.id, s.rank}) } qw(m e);
-		is_($m, $e, "hostile ids: each as a query: $name");
-		same("hostile ids: all of them: $name", 'b', $Q, arguments => 'k => 1000', %o);
+		my ($name) = @_;
+		my ($m, $e) = map { sql(qq{SELECT md5(b.id), row_to_json(s) FROM (SELECT id FROM b ORDER BY length(id), md5(id) LIMIT 300) b, LATERAL brain.sort_by_similarity('b', b.id, k => 3, brain_key => '$_') s ORDER BY b.id, s.rank}) } qw(m e);
+		is_($m, $e, "hostile ids: 300, each as a query: $name");
+		same("hostile ids: all of them: $name", 'b', $Q, arguments => 'k => 10000', changes => 0);
 		return;
 	};
 	my $collection = collection_of('b');
-	$all->('as built', changes => 0);
+	$all->('as built');
 	has_ids('hostile ids: the server has them as they are', $collection, 'b', 'true');
-	sql(q{UPDATE b SET embedding = vec(length(id) * 1000 + ascii(id || 'x') + 0.125 * length(md5(id)) + ('x' || left(md5(id), 6))::bit(24)::int / 1000.0)});
-	$all->('changed');
-	like_(sync('b'), qr/^\w+\|\d+\|\d+$/, 'hostile ids: changed and synced');
+	my $new = q{vec(length(id) * 1000 + ascii(id || 'x') + ('x' || left(md5(id), 6))::bit(24)::int / 1000.0)};
+	sql(qq{UPDATE b SET embedding = $new WHERE left(md5(id), 1) = '0' AND ascii(md5(id || 'a')) % 2 = 0});
+	same('hostile ids: some changed', 'b', $Q, arguments => 'k => 10000');
+	sql(qq{UPDATE b SET embedding = $new WHERE md5(id) < '4'});
+	like_(sync('b'), qr/^upsert\|\d+\|10000$/, 'hostile ids: a quarter changed and synced');
+	sync('b', 'e');
 	is_(changes('b'), 0, 'hostile ids: the log is empty');
-	$all->('changed and synced', changes => 0);
+	$all->('changed and synced');
 	has_ids('hostile ids: the same on the server', $collection, 'b', 'true');
-	sql(q{DELETE FROM b WHERE ascii(md5(id)) % 2 = 0});
-	cmp_ok(sql('SELECT count(*) FROM b'), '>=', 50, "$kind: some are gone, some not");
-	$all->('half of them deleted');
-	sync('b');
-	$all->('half of them deleted and synced', changes => 0);
+	sql(q{DELETE FROM b WHERE md5(id) > 'a'});
+	like_(sync('b'), qr/^upsert\|\d+\|\d+$/, 'hostile ids: more than a third deleted and synced');
+	sync('b', 'e');
+	$all->('deleted and synced');
 	has_ids('hostile ids: those and no others are gone from the server', $collection, 'b', 'true');
 	if ($CANNOT{'ids with quotes and newlines'}{$kind})
 	{
@@ -797,7 +804,7 @@ sub part_options
 			$s->{run}->pump_nb;
 		}
 		$s->quit;
-		is_(join(', ', grep { $phases{$_} } 'flushing', 'building the index', 'loading'), 'flushing, building the index, loading', 'another session sees what is waited for');
+		is_(join(', ', grep { $phases{$_} } 'flushing', 'loading'), 'flushing, loading', 'another session sees what is waited for');
 	}
 	my %options = ('lists, all of which are read' => q('{"index_type": "IVF_FLAT", "index_params": {"nlist": 8}, "search_params": {"nprobe": 8}}'),
 		'many requests' => q('{"index_type": "FLAT", "batch_bytes": 65536}'),
