@@ -144,10 +144,12 @@ END $$;
 """
 
 
-# Of the backend, for every run: none, or those of Milvus.  Its FLAT index finds
-# the nearest, whatever there is.
+# Of the backend, for every run: none, or those of Milvus.
 BACKEND = []
-MILVUS = ["backend => 'milvus'", "server => 'milvus'", """options => '{"index_type": "FLAT"}'"""]
+
+
+def milvus(index_type):
+    return ["backend => 'milvus'", "server => 'milvus'", f"""options => '{{"index_type": "{index_type}"}}'"""]
 
 
 def compute(dataset, run):

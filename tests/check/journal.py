@@ -16,6 +16,7 @@ class Journal:
         self.errors = Counter()    # (SQLSTATE, operation)
         self.disturbances = Counter()
         self.ties = Counter()      # by metric
+        self.recall = Counter()    # rows by an index that may miss some
 
     def count(self, what, key, n=1):
         with self.lock:
@@ -37,7 +38,8 @@ class Journal:
         for title, counter in (("operations", self.operations), ("searches compared, by isolation", self.compared),
                                ("paths", self.paths), ("syncs by action", self.syncs),
                                ("errors by SQLSTATE", self.errors), ("disturbances", self.disturbances),
-                               ("differ by which of equal distances there are at rank k", self.ties)):
+                               ("differ by which of equal distances there are at rank k", self.ties),
+                               ("rows by Milvus' index", self.recall)):
             if not counter:
                 continue
             lines.append(title + ":")

@@ -110,7 +110,9 @@ class Run:
             sys.exit("this build has no mutations: it needs -DBRAIN_MUTATE")
         functions.add("milvus" if self.milvus else "matrix")
         if self.milvus:
-            datasets.BACKEND = datasets.MILVUS
+            datasets.BACKEND = datasets.milvus(self.options.index)
+            if self.options.index != "FLAT":
+                functions.add("approximate")
             if self.milvus.is_full:
                 functions.add("full")
             self.execute(connection, self.milvus.setup())
@@ -189,6 +191,9 @@ class Run:
         share = self.journal.share(path)
         if share <= least:
             self.fail(f"only {share:.0%} of the searches took the path {path}")
+        recall = self.journal.recall
+        if recall["found"] < 0.95 * recall["of"]:
+            self.fail(f"the recall of Milvus' index is {recall['found'] / recall['of']:.3f}")
 
     def search_once_more(self, functions):
         """Each run, before and after a sync: what was lost on the way shows.  And
@@ -284,6 +289,8 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--sessions", type=int, default=4)
     parser.add_argument("--milvus", metavar="KIND", help="runs by the milvus backend, on a server of that kind")
+    parser.add_argument("--index", metavar="TYPE", default="FLAT",
+                        help="of these runs (FLAT, which finds the nearest); of another the recall has to be 0.95")
     parser.add_argument("--no-disturb", dest="disturb", action="store_false",
                         help="no crashes, and files are left alone")
     parser.add_argument("--mutations", nargs="*", metavar="R1", choices=MUTATIONS,

@@ -235,6 +235,21 @@ def differs_by_ties(answer, truth, k):
             and all(a < b for a, b in zip(places, places[1:])))
 
 
+def recalled(answer, truth, k):
+    """Of an answer by an index that may miss something: how many of its rows are
+    as near as rank k, and of how many.  None when it has a row that the truth has
+    not, or not in that order.  The truth has more rows than k here."""
+    answer, truth = answer or [], truth or []
+    where = {row[0]: place for place, row in enumerate(truth)}
+    places = [where.get(row[0], -1) for row in answer]
+    if any(place < 0 or truth[place] != row for place, row in zip(places, answer)):
+        return None
+    if len(answer) > k or any(a >= b for a, b in zip(places, places[1:])):
+        return None
+    wanted = min(k, len(truth))
+    return sum(row[1] <= truth[wanted - 1][1] for row in answer), wanted
+
+
 def difference(answer, truth):
     """Where two answers differ, or None."""
     answer, truth = answer or [], truth or []

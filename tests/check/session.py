@@ -10,7 +10,7 @@ import psycopg2
 import milvus
 from plans import (NO_RUN, Compare, Copy, Declare, Fetch, Other, Reconnect, RemoveFiles, Sync,
                    random_plan)
-from searches import difference, differs_by_ties
+from searches import difference, differs_by_ties, recalled
 
 # Conflicts with other sessions, and ends of the server or the session.
 ALWAYS_EXPECTED = {
@@ -160,6 +160,12 @@ class Session(threading.Thread):
         if found and by_milvus and differs_by_ties(answer, truth, search.k):
             found = None
             self.journal.count("ties", search.run.metric)
+        if by_milvus and search.k and "approximate" in self.functions:
+            counts = recalled(answer, truth, search.k)
+            if counts:
+                found = None
+                self.journal.count("recall", "found", counts[0])
+                self.journal.count("recall", "of", counts[1])
         if found:
             raise Failure("wrong answer", f"{found}\nanswer: {answer}\ntruth:  {wanted}\nlast search: {last}", search)
         # a collection has none of those that cannot be searched: they are met by chance
