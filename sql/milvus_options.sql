@@ -227,6 +227,8 @@ INSERT INTO options_samples VALUES (1, '{1,0}');
 SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key')$$);
 SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key', backend => 'exact')$$);
 SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key', backend => 'auto')$$);
+SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'm', backend => 'milvus', server => 'options_uri', options => '{"index_params": {"metric_type": "IP"}}')$$);
+SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'm', backend => 'milvus', server => 'options_uri', options => '{"search_params": {"ef": 64, "range_filter": 1}}')$$);
 SET brain.default_similarity_backend = 'exact';
 SELECT options_error($$SELECT brain.compute_similarity('options_samples', 'key')$$);
 RESET brain.default_similarity_backend;

@@ -62,6 +62,7 @@ typedef struct Sample
 {
 	int64		row;
 	double		squared_norm;
+	bool		is_scanned;		/* compared with all, the changed ones among them */
 	Nearest		nearest;
 } Sample;
 
@@ -151,6 +152,7 @@ ScanForSample(NeighborSearch *search, Sample *sample)
 		search->bs->reason = _("Milvus cannot tell the neighbors of many samples");
 		return false;
 	}
+	sample->is_scanned = true;
 	InitNearest(&sample->nearest, search->k, false);
 	ScanMatrix(base->parts, base->n_files, &query, OfferScanned, &scan, &search->bs->counts);
 	return true;
@@ -261,7 +263,7 @@ SearchBatch(NeighborSearch *search, int64 first, int n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		for (int j = 0; j < search->n_changed; j++)
+		for (int j = 0; j < search->n_changed && !samples[i].is_scanned; j++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			OfferRow(search, &samples[i], search->changed[j]);

@@ -88,8 +88,8 @@ IsOver(uint64 maker)
 }
 
 /*
- * Has that run, or with NULL any, the collection, in any snapshot? Whatever server
- * its row names: two may be one. Read anew each time, after its maker was seen to
+ * Has that run, or one that is attached, or with NULL any, the collection, in any
+ * snapshot? Whatever server its row names: two may be one. Read anew each time, after its maker was seen to
  * be over.
  */
 static bool
@@ -104,7 +104,7 @@ HasBase(const pg_uuid_t *run_id, const char *collection)
 		BaseRow    *row = lfirst(lc);
 
 		if (row->collection && strcmp(row->collection, collection) == 0 &&
-			(run_id == NULL || memcmp(&row->run_id, run_id, sizeof(pg_uuid_t)) == 0))
+			(run_id == NULL || row->attached || memcmp(&row->run_id, run_id, sizeof(pg_uuid_t)) == 0))
 			found = true;
 	}
 	EndLook();

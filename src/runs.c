@@ -85,6 +85,16 @@ MayReadSome(Oid relid)
 }
 
 /*
+ * How a run is called in a message to somebody who may not know of it.
+ */
+char *
+NameOfOtherRun(const Run *run)
+{
+	return MayReadSome(run->dataset) ?
+		psprintf(_("brain run \"%s\" of \"%s\""), run->brain_key, run->dataset_name) : pstrdup(_("another brain run"));
+}
+
+/*
  * Open a dataset for reading, locked until the end of the transaction as any
  * query would. The OID may be anything that a user wrote as regclass. Error
  * 42501 when the caller may read nothing of it: whether it has a run is then
@@ -698,8 +708,7 @@ CleanUpAttached(const Run *run, bool force)
 	if (others)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\" too", row->collection,
-						((Run *) linitial(others))->brain_key, ((Run *) linitial(others))->dataset_name),
+				 errmsg("collection \"%s\" is that of %s too", row->collection, NameOfOtherRun(linitial(others))),
 				 errhint("brain.delete_brain_run() lets go of it.")));
 	NoteGarbage(row);
 }

@@ -11,6 +11,7 @@
 #include "samples.h"
 
 extern bool MayReadSome(Oid relid);
+extern char *NameOfOtherRun(const Run *run);
 extern bool MaySearchRun(const Run *run, Relation rel);
 extern Relation TryOpenDataset(Oid relid);
 extern bool OwnsTable(Oid relid);

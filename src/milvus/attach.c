@@ -159,8 +159,7 @@ TellOtherRuns(const Run *run, const char *collection)
 
 	foreach(lc, OtherRunsOn(collection, &run->id))
 		ereport(NOTICE,
-				(errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\" too", collection,
-						((Run *) lfirst(lc))->brain_key, ((Run *) lfirst(lc))->dataset_name)));
+				(errmsg("collection \"%s\" is that of %s too", collection, NameOfOtherRun(lfirst(lc)))));
 }
 
 /*

@@ -150,23 +150,24 @@ typedef struct IndexOption
 {
 	const char *name;
 	bool		is_object;
+	const char *refused[2];		/* members that would make searches wrong */
 } IndexOption;
 
 /* of compute_similarity() */
 static const IndexOption index_options[] = {
-	{"index_type", false},
-	{"index_params", true},
-	{"search_params", true},
-	{"shards_num", false},
-	{"batch_bytes", false},
-	{"key_field", false},
-	{"vector_field", false},
+	{"index_type", false, {NULL}},
+	{"index_params", true, {"metric_type", "index_type"}},
+	{"search_params", true, {"radius", "range_filter"}},
+	{"shards_num", false, {NULL}},
+	{"batch_bytes", false, {NULL}},
+	{"key_field", false, {NULL}},
+	{"vector_field", false, {NULL}},
 };
 
 /* of searches */
 static const IndexOption search_options[] = {
-	{"consistency_level", false},
-	{"search_params", true},
+	{"consistency_level", false, {NULL}},
+	{"search_params", true, {"radius", "range_filter"}},
 };
 
 static void
@@ -192,6 +193,25 @@ RaiseOption(const char *name, const char *hint)
 			 errhint("%s", hint)));
 }
 
+static JsonbValue *
+FindMember(JsonbContainer *container, const char *name, JsonbValue *buffer)
+{
+	return getKeyJsonValueFromContainer(container, name, (int) strlen(name), buffer);
+}
+
+static char *
+ObjectText(const IndexOption *option, JsonbValue *object)
+{
+	JsonbValue	buffer;
+
+	for (size_t i = 0; i < lengthof(option->refused); i++)
+		if (option->refused[i] && FindMember(object->val.binary.data, option->refused[i], &buffer))
+			RaiseOption(option->name,
+						psprintf(_("It has no \"%s\": index_type, metric and max_distance are given by themselves."),
+								 option->refused[i]));
+	return JsonbToCString(NULL, object->val.binary.data, object->val.binary.len);
+}
+
 /*
  * A member of a call's options as text; NULL when it is not there.
  */
@@ -199,9 +219,7 @@ static char *
 OptionText(const Jsonb *options, const IndexOption *option)
 {
 	JsonbValue	buffer;
-	JsonbValue *value = options ?
-		getKeyJsonValueFromContainer((JsonbContainer *) &options->root, option->name,
-									 (int) strlen(option->name), &buffer) : NULL;
+	JsonbValue *value = options ? FindMember((JsonbContainer *) &options->root, option->name, &buffer) : NULL;
 	bool		is_object = value && value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
 
 	if (value == NULL || value->type == jbvNull)
@@ -210,7 +228,7 @@ OptionText(const Jsonb *options, const IndexOption *option)
 		RaiseOption(option->name, option->is_object ? _("It is a JSON object, such as {\"M\": 16}.") :
 					_("It is a text or a number."));
 	if (is_object)
-		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+		return ObjectText(option, value);
 	if (value->type == jbvNumeric)
 		return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 	if (value->type != jbvString)

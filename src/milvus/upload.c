@@ -22,6 +22,7 @@
 #include "bases.h"
 #include "milvus/collection.h"
 #include "progress.h"
+#include "runs.h"
 #include "testing.h"
 #include "uuids.h"
 
@@ -324,12 +325,11 @@ FreeGivenName(Upload *upload, const MilvusCollection *layout)
 	if (is_marked && !MarksAreOurs(&marks))
 		RaiseTaken(upload, _("It was made by a brain run of another cluster, database or timeline."));
 	if (other && !is_marked)
-		RaiseTaken(upload, psprintf(_("Brain run \"%s\" of \"%s\" is attached to it."),
-									other->brain_key, other->dataset_name));
+		RaiseTaken(upload, psprintf(_("It is that of %s."), NameOfOtherRun(other)));
 	if (other && (other->dataset != run->dataset || strcmp(other->brain_key, run->brain_key) != 0))
 		ereport(NOTICE,
-				(errmsg("collection \"%s\" is that of brain run \"%s\" of \"%s\": another is made beside it",
-						name, other->brain_key, other->dataset_name)));
+				(errmsg("collection \"%s\" is that of %s: another is made beside it",
+						name, NameOfOtherRun(other))));
 	if (!is_marked)
 		DropEmpty(upload, &found, layout);
 	return !is_marked;

@@ -1105,7 +1105,24 @@ sub part_attached
 	sql('GRANT USAGE ON FOREIGN SERVER m TO owner; SELECT * FROM brain.sweep()');
 	is_(names(), with($collection), 'for who may, a sweep drops it');
 	sql('REVOKE USAGE ON FOREIGN SERVER m FROM owner; DROP USER MAPPING FOR owner SERVER m');
-	clean('o', 'bare', 'small', 'hers');
+	# a run's own, to which another is attached, goes when both have gone
+	sql("INSERT INTO bare VALUES ($first, 'again')");
+	sql($attach->('bare'));
+	sql(q{SELECT brain.delete_index('o', 'm'); SELECT * FROM brain.sweep()});
+	is_(names(), with($collection), 'it stays while another run is attached to it');
+	is_($answer->('bare', 'm', $Q, ''), $answer->('o', 'e', $Q, ''), 'which is searched');
+	sql(q{SELECT brain.delete_index('bare', 'm'); SELECT * FROM brain.sweep()});
+	gone('and goes after it');
+	# who may not read its dataset is not told of a run
+	sql('CREATE TABLE other AS SELECT id FROM generate_series(1, 9) id; ALTER TABLE other ADD PRIMARY KEY (id); GRANT USAGE ON FOREIGN SERVER m TO owner; CREATE USER MAPPING FOR owner SERVER m ' . ($info{user} ? "OPTIONS (user '$info{user}', password '$info{password}')" : '') . '; ALTER TABLE other OWNER TO owner');
+	somebody('make', 'of_two', 8, 'L2', [ map { "$_" } 1 .. 5 ]);
+	sql(compute('small', 'm', collection_name => q('of_two'), with_data => 'false', metric => q('euclidean'), overwrite => 'true'));
+	($out, $err) = try('SET ROLE owner; ' . compute('other', 'm', collection_name => q('of_two'), with_data => 'false', metric => q('euclidean')));
+	like_($err, qr/NOTICE:  collection "of_two" is that of another brain run too$/m, 'whose run it is, is not said to who may not know');
+	sql(q{SELECT brain.delete_index('small', 'm'); SELECT brain.delete_index('other', 'm'); REVOKE USAGE ON FOREIGN SERVER m FROM owner});
+	somebody('drop', 'of_two');
+	clean('o', 'bare', 'small', 'hers', 'other');
+	sql('DROP USER MAPPING FOR owner SERVER m');
 	return;
 }
 

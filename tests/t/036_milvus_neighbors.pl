@@ -108,6 +108,8 @@ table(450, 'euclidean', 'UPDATE t SET emb = vec(id * 1e-9 + 2) WHERE id <= 3; UP
 same('too many ties', 'k => 3', rows => 1350, reason => qr/cannot tell the neighbors of many/);
 table(450, 'dotproduct', 'UPDATE t SET emb = $${0,0,0,0}$$ WHERE id IN (3, 300)');
 same('zero vectors are compared with all', 'k => 3', rows => 1350, more => "$scanned > 0");
+sql('INSERT INTO t VALUES (900, vec(2))');
+same('of which some have changed', 'k => 3', rows => 1353, changes => 1, more => "$scanned > 0");
 
 # ---- which way -------------------------------------------------------------------------
 
@@ -120,6 +122,8 @@ same('a filter that none passes', 'k => 3, filter => $$false$$', rows => 0, reas
 same('a large k', 'k => 16368', rows => 300 * 299, reason => qr/k is larger/);
 same('an option', q{k => 3, options => '{}'}, rows => 900);
 like((session(q{SELECT brain.neighbors('t', 'm', options => '{"ef": 5}')}))[1], qr/^ERROR:  22023: unknown option "ef"/, 'an unknown option');
+like((session('SET brain.min_server_neighbors = 0', qq{SELECT brain.$_, options => '{"search_params": {"radius": 1}}')}))[1], qr/^ERROR:  22023: invalid value for option "search_params"\nHINT:  It has no "radius"/, "$_: what would leave out the nearest")
+  foreach q{neighbors('t', 'm'}, q{sort_by_similarity('t', 1, brain_key => 'm'};
 sql('UPDATE t SET emb = vec(id + 1000) WHERE id <= 5');
 same('many changes', 'k => 3', changes => 5, rows => 900, reason => qr/many samples were changed/);
 table(300, 'cosine', '', 'HNSW');
