@@ -13,11 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $fake = FakeMilvus->new("$PostgreSQL::Test::Utils::tmp_check/fake");
-my $node = PostgreSQL::Test::Cluster->new('faults');
-$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
-$node->start;
+my ($fake, $node) = FakeMilvus->with_node('faults');
 
 my $main = $fake->uri('main');
 $node->safe_psql('postgres', <<"SQL");

@@ -14,11 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $fake = FakeMilvus->new("$PostgreSQL::Test::Utils::tmp_check/fake");
-my $node = PostgreSQL::Test::Cluster->new('neighbors');
-$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
-$node->start;
+my ($fake, $node) = FakeMilvus->with_node('neighbors');
 
 my $main = $fake->uri('main');
 $node->safe_psql('postgres', <<"SQL");

@@ -7,6 +7,8 @@ use warnings FATAL => 'all';
 use IO::Socket::INET;
 use IPC::Run;
 use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
 
 # A namespace of its own, of a user without rights: there name resolution can be
 # made to get no answer. True when this process, begun anew, is in it.
@@ -31,6 +33,19 @@ sub new
 	$self->{ca} = "$folder/ca.pem";
 	$self->{folder} = $folder;
 	return $self;
+}
+
+# One, and a started PostgreSQL server of that name that does nothing by itself.
+sub with_node
+{
+	my ($class, $name) = @_;
+	my $self = $class->new("$PostgreSQL::Test::Utils::tmp_check/fake");
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
+	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
+	$node->start;
+	return ($self, $node);
 }
 
 sub ask
