@@ -238,7 +238,9 @@ class Run:
         if self.milvus:
             self.settle(connection)
         self.execute(connection, "SELECT * FROM brain.sweep()")
-        left = self.execute(connection, "SELECT * FROM brain.sync_status WHERE changes > 0 OR NOT in_use")
+        # a run to which no embedding was given since its cleanup has no collection
+        left = self.execute(connection, "SELECT * FROM brain.sync_status "
+                                        "WHERE changes > 0 OR NOT in_use AND reason <> 'there is no embedding yet'")
         if left:
             self.fail(f"after a sync: {left}")
         known = {uuid for (files,) in self.execute(connection, "SELECT files::text[] FROM brain._bases") for uuid in files}
@@ -311,9 +313,9 @@ def main():
     else:
         run = Run(options, folder)
         good = run.go()
-        if run.failure:
-            print(run.failure)
         print(run.journal.report())
+        if run.failure:  # at the end, which is what tests/run repeats
+            print(run.failure)
     sys.stdout.flush()
     os._exit(0 if good else 1)  # also when a thread hangs
 
