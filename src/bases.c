@@ -26,6 +26,7 @@
 
 #include "bases.h"
 #include "catalog.h"
+#include "milvus/milvus.h"
 #include "sweepworker.h"
 
 /* columns of brain._bases */
@@ -179,11 +180,11 @@ ReadBaseRow(const pg_uuid_t *run_id)
 }
 
 /*
- * The other runs whose bases are a collection of that name, on whatever server, as
- * the active snapshot has them.
+ * The other runs whose bases are that collection of that server (NULL: of the
+ * settings of who asks), as the active snapshot has them.
  */
 List *
-OtherRunsOn(const char *collection, const pg_uuid_t *run_id)
+OtherRunsOn(const char *server, const char *collection, const pg_uuid_t *run_id)
 {
 	Relation	rel = table_open(BrainRelation("_bases"), AccessShareLock);
 	SysScanDesc scan = BeginBrainScan(rel, NULL, 0, NULL);
@@ -194,6 +195,7 @@ OtherRunsOn(const char *collection, const pg_uuid_t *run_id)
 	{
 		BaseRow    *row = BaseRowOfTuple(tuple, RelationGetDescr(rel));
 		Run		   *run = row->collection && strcmp(row->collection, collection) == 0 &&
+			MilvusSameServer(row->server, server) &&
 			memcmp(&row->run_id, run_id, sizeof(pg_uuid_t)) != 0 ? ReadRun(&row->run_id) : NULL;
 
 		if (run)
@@ -208,15 +210,21 @@ OtherRunsOn(const char *collection, const pg_uuid_t *run_id)
 
 /*
  * Note the collection of a row that is going to have another one, or none. Whoever
- * rolls that back has it still.
+ * rolls that back has it still. Who may not reach its server is told that others
+ * have to drop it.
  */
 void
 NoteGarbage(const BaseRow *row)
 {
+	const char *reason = WhyNoServer(row->server);
 	Relation	rel = table_open(BrainRelation("garbage"), RowExclusiveLock);
 	Datum		values[GARBAGE_COLUMNS];
 	bool		nulls[GARBAGE_COLUMNS] = {false};
 
+	if (reason)
+		ereport(NOTICE,
+				(errmsg("collection \"%s\" stays until brain.sweep() can drop it", row->collection),
+				 errdetail_internal("%s", reason)));
 	values[GARBAGE_RUN_ID - 1] = UUIDPGetDatum(&row->run_id);
 	SetText(values, nulls, GARBAGE_SERVER, row->server);
 	SetText(values, nulls, GARBAGE_COLLECTION, row->collection);

@@ -39,7 +39,7 @@ extern BaseRow *ReadBaseRow(const pg_uuid_t *run_id);
 extern void WriteBaseRow(const BaseRow *row);
 extern void DeleteBaseRow(const pg_uuid_t *run_id);
 extern List *BaseRowsInUse(void);
-extern List *OtherRunsOn(const char *collection, const pg_uuid_t *run_id);
+extern List *OtherRunsOn(const char *server, const char *collection, const pg_uuid_t *run_id);
 
 /* A row of brain.garbage: a collection that is no run's any more. */
 typedef struct Garbage

@@ -29,6 +29,7 @@
 #include "changes.h"
 #include "filter.h"
 #include "identifier.h"
+#include "milvus/milvus.h"
 #include "runs.h"
 #include "sweep.h"
 #include "tracking.h"
@@ -704,20 +705,23 @@ CleanUpAttached(const Run *run, bool force)
 				 errmsg("collection \"%s\" was there before brain run \"%s\", which is only attached to it",
 						row->collection, run->brain_key),
 				 errhint("With force => true it is dropped; brain.delete_brain_run() lets go of it.")));
-	others = OtherRunsOn(row->collection, &run->id);
+	others = OtherRunsOn(row->server, row->collection, &run->id);
 	if (others)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("collection \"%s\" is that of %s too", row->collection, NameOfOtherRun(linitial(others))),
 				 errhint("brain.delete_brain_run() lets go of it.")));
+	/* what he may not reach he cannot drop: the errors of a connection's settings */
+	(void) FindMilvusSettings(row->server, 0, NULL);
 	NoteGarbage(row);
 }
 
 /*
  * SQL: brain.cleanup(samples regclass, brain_key text, force boolean) returns
  * void. A second call does nothing, as in FiftyOne. Errors: 42704 no such run,
- * 42501 not the dataset's owner, 55000 an attached collection without force,
- * 55006 one that another run is on.
+ * 42501 not the dataset's owner, 55000 an attached collection without force;
+ * with force 55006 one that another run is on, 42704 its server was dropped,
+ * 42501 no USAGE on that.
  */
 Datum
 brain_cleanup(PG_FUNCTION_ARGS)

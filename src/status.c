@@ -46,6 +46,20 @@ enum
 };
 
 /*
+ * The same of a collection, whose log is short. Whether its server answers is not
+ * tried.
+ */
+static const char *
+WhyNotSearched(const BaseRow *row, const Tracking *tracking)
+{
+	const char *reason = WhyNoCollection(row);
+
+	if (reason == NULL && row->fingerprint != tracking->fingerprint && tracking->problem == NULL)
+		reason = _("the dataset was altered since its collection was filled");
+	return reason ? reason : WhyNoServer(row->server);
+}
+
+/*
  * Why searches do not use the base; NULL when they do.
  */
 static const char *
@@ -72,9 +86,7 @@ WhyNotInUse(const Run *run, Relation rel, const BaseRow *row)
 	if (changes->truncated)
 		return _("its change log is long");
 	if (FindBackend(run->backend)->searches_untracked)
-		return WhyNoCollection(row) ? WhyNoCollection(row) :
-			row->fingerprint != tracking->fingerprint && tracking->problem == NULL ?
-			_("the dataset was altered since its collection was filled") : NULL;
+		return WhyNotSearched(row, tracking);
 	base = row ? OpenBase(&run->id, row->files, row->n_files, false) : NULL;
 	if (base == NULL || base->fingerprint != tracking->fingerprint)
 	{

@@ -334,7 +334,10 @@ SyncByWrites(const Run *run, Relation rel, Dataset *dataset, const BaseRow *old,
 	outcome->action = "none";
 	outcome->rows = old->rows;
 	if (changes->n_rows == 0)
+	{
+		outcome->reason = WhyNoServer(old->server);
 		return true;
+	}
 	/* what is sent must not be lost with a crash of ours */
 	FlushWal();
 	refused = SyncCollection(run, rel, dataset, old, changes, &row);

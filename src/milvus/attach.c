@@ -153,11 +153,12 @@ RaiseDifferences(const Fit *fit, const char *collection, const GrpcConnection *g
  * Which other runs have the collection, is told.
  */
 static void
-TellOtherRuns(const Run *run, const char *collection)
+TellOtherRuns(const Run *run, const CollectionConfig *config)
 {
+	const char *collection = config->collection_name;
 	ListCell   *lc;
 
-	foreach(lc, OtherRunsOn(collection, &run->id))
+	foreach(lc, OtherRunsOn(config->server, collection, &run->id))
 		ereport(NOTICE,
 				(errmsg("collection \"%s\" is that of %s too", collection, NameOfOtherRun(lfirst(lc)))));
 }
@@ -184,6 +185,13 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 	if (failure == NULL)
 		failure = MilvusDescribeCollection(connection->grpc, config->collection_name, &found);
 	GrpcCheck(failure);
+	if (IsAlias(connection->grpc, config->collection_name, &found))
+	{
+		ereport(NOTICE,
+				(errmsg("\"%s\" is an alias: the run is attached to collection \"%s\"",
+						config->collection_name, found.name)));
+		config->collection_name = found.name;
+	}
 	initStringInfo(&fit.differences);
 	FindFields(&fit, key_field, vector_field);
 	if (fit.vector && run->dimensions > 0 && fit.vector->dim != run->dimensions)
@@ -193,7 +201,7 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 	if (fit.differences.len == 0)
 		CompareCounts(&fit, connection, run, arguments->dataset, config->collection_name);
 	RaiseDifferences(&fit, config->collection_name, connection->grpc);
-	TellOtherRuns(run, config->collection_name);
+	TellOtherRuns(run, config);
 	config->attached = true;
 	config->key_field = fit.key->name;
 	config->key_is_number = fit.key->type == MILVUS_INT64;

@@ -241,6 +241,26 @@ FindMarks(const MilvusCollection *collection, CollectionMarks *marks)
 	return ParseMarks(mark + strlen(MARKS_KEY "="), marks);
 }
 
+/*
+ * Is the name by which a collection was found an alias, which may be another's
+ * tomorrow? A schema that says another name is believed when a collection has that
+ * and is the same: a renamed one may have kept its old schema.
+ */
+bool
+IsAlias(GrpcConnection *grpc, const char *name, const MilvusCollection *found)
+{
+	MilvusCollection same = {0};
+	bool		exists;
+
+	if (*found->name == '\0' || strcmp(found->name, name) == 0)
+		return false;
+	GrpcCheck(MilvusHasCollection(grpc, found->name, &exists));
+	if (!exists)
+		return false;
+	GrpcCheck(MilvusDescribeCollection(grpc, found->name, &same));
+	return same.id == found->id;
+}
+
 /* ---------- waiting ---------- */
 
 /*

@@ -55,6 +55,7 @@ extern char *SearchParams(const CollectionConfig *config, int k);
 extern char *MarksText(const pg_uuid_t *run_id, const pg_uuid_t *generation);
 extern bool MarksAreOurs(const CollectionMarks *marks);
 extern bool FindMarks(const MilvusCollection *collection, CollectionMarks *marks);
+extern bool IsAlias(GrpcConnection *grpc, const char *name, const MilvusCollection *found);
 extern void MilvusSleep(long milliseconds);
 extern void MilvusSleepUntil(TimestampTz until);
 

@@ -176,7 +176,9 @@ TakeCollection(const ProtobufCMessage *message, void *result)
 		if (problem != NULL)
 			return problem;
 	}
-	if (!TakeText(schema->description, &collection->description) || !TakeProperties(reply, collection))
+	/* 2.3.5 repeats the name that was asked for in the reply's collection_name */
+	if (!TakeText(schema->name, &collection->name) ||
+		!TakeText(schema->description, &collection->description) || !TakeProperties(reply, collection))
 		return bad_text;
 	return NULL;
 }

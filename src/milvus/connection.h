@@ -64,6 +64,12 @@ extern MilvusPair *ConnectionOptions(const Jsonb *options, bool all, int *n);
 extern char *MilvusParameter(const char *name);
 
 /*
+ * Do two names of foreign servers (NULL: the settings of who asks) stand for one
+ * Milvus database, as far as their names or their options show it?
+ */
+extern bool MilvusSameServer(const char *a, const char *b);
+
+/*
  * The session's connection for these settings, opened when there is none. A new
  * one is checked by MilvusHello(). It stays open to the end of the
  * transaction, whatever is altered or opened meanwhile, and may be closed then:

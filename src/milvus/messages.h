@@ -92,6 +92,7 @@ typedef struct MilvusField
 
 typedef struct MilvusCollection
 {
+	char	   *name;			/* its own, also where it was asked for by an alias */
 	char	   *description;
 	int			n_fields;
 	MilvusField *fields;

@@ -335,6 +335,22 @@ ConfigureMetric(Run *run)
 }
 
 /*
+ * The build parameters of an index: those that are named, and the default's others.
+ */
+static char *
+WithDefaults(const char *index_type, const char *index_params)
+{
+	const char *defaults = strcmp(index_type, DEFAULT_INDEX_TYPE) == 0 ? DEFAULT_INDEX_PARAMS : "{}";
+	Datum		both;
+
+	if (index_params == NULL)
+		return pstrdup(defaults);
+	both = DirectFunctionCall2(jsonb_concat, DirectFunctionCall1(jsonb_in, CStringGetDatum(defaults)),
+							   DirectFunctionCall1(jsonb_in, CStringGetDatum(index_params)));
+	return JsonbToCString(NULL, &DatumGetJsonbP(both)->root, 0);
+}
+
+/*
  * Settle a new run's config from what the call says, then from what FiftyOne's
  * configuration says, then by default.
  */
@@ -362,8 +378,7 @@ Configure(Run *run, const BackendArguments *arguments)
 	config.shards_num = OptionNumber(options, &index_options[3], 1, 1, 16);
 	if (config.index_type == NULL)
 		config.index_type = pstrdup(DEFAULT_INDEX_TYPE);
-	if (config.index_params == NULL)
-		config.index_params = pstrdup(strcmp(config.index_type, DEFAULT_INDEX_TYPE) == 0 ? DEFAULT_INDEX_PARAMS : "{}");
+	config.index_params = WithDefaults(config.index_type, config.index_params);
 	config.key_field = COLLECTION_KEY_FIELD;
 	config.vector_field = COLLECTION_VECTOR_FIELD;
 	run->options = options;
@@ -626,6 +641,19 @@ FindSettings(void *arg)
 	SettingsSearch *search = arg;
 
 	search->found = FindMilvusSettings(search->server, search->n_options, search->options);
+}
+
+/*
+ * Why the current user has no connection to a server (NULL: by his own settings),
+ * as far as that is known without trying; NULL: nothing is against it.
+ */
+const char *
+WhyNoServer(const char *server)
+{
+	SettingsSearch search = {.server = server};
+	ErrorData  *error = Try(FindSettings, &search);
+
+	return error ? error->message : NULL;
 }
 
 /*

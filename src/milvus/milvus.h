@@ -42,6 +42,7 @@ extern bool IsWithinReach(double squared_norm);
 extern bool VectorIsWithinReach(const float *values, int dim);
 extern const char *CollectionOrigin(void);
 extern const char *WhyNoCollection(const BaseRow *row);
+extern const char *WhyNoServer(const char *server);
 extern bool HasIndex(const Run *run);
 extern GrpcFailure *FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n,
 								   Candidates *candidates);

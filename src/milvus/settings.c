@@ -460,6 +460,39 @@ FindMilvusSettings(const char *fdw_server, int n_options, const MilvusPair *opti
 	return result;
 }
 
+/* ---------- is it the same? ---------- */
+
+static const char *
+ServerOption(const ForeignServer *server, MilvusOptionId id)
+{
+	ListCell   *cell;
+
+	foreach(cell, server->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, milvus_options[id].name) == 0)
+			return defGetString(option);
+	}
+	return "";
+}
+
+bool
+MilvusSameServer(const char *a, const char *b)
+{
+	static const MilvusOptionId of_place[] = {MILVUS_URI, MILVUS_HOST, MILVUS_PORT, MILVUS_DB_NAME};
+	ForeignServer *servers[2];
+
+	if (a == NULL || b == NULL || strcmp(a, b) == 0)
+		return a == b || (a && b);
+	servers[0] = GetForeignServerByName(a, true);
+	servers[1] = GetForeignServerByName(b, true);
+	for (size_t i = 0; i < lengthof(of_place) && servers[0] && servers[1]; i++)
+		if (strcmp(ServerOption(servers[0], of_place[i]), ServerOption(servers[1], of_place[i])) != 0)
+			return false;
+	return servers[0] && servers[1];
+}
+
 /* ---------- for functions with options ---------- */
 
 /*

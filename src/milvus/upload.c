@@ -314,14 +314,18 @@ FreeGivenName(Upload *upload, const MilvusCollection *layout)
 {
 	const Run  *run = upload->run;
 	const char *name = upload->config->collection_name;
-	List	   *others = OtherRunsOn(name, &run->id);
-	Run		   *other = others ? linitial(others) : NULL;
+	List	   *others;
+	Run		   *other;
 	MilvusCollection found = {0};
 	CollectionMarks marks;
 	bool		is_marked;
 
 	GrpcCheck(MilvusDescribeCollection(upload->connection->grpc, name, &found));
+	if (IsAlias(upload->connection->grpc, name, &found))
+		RaiseTaken(upload, psprintf(_("It is an alias of collection \"%s\"."), found.name));
 	is_marked = FindMarks(&found, &marks);
+	others = is_marked ? NIL : OtherRunsOn(upload->config->server, name, &run->id);
+	other = is_marked ? ReadRun(&marks.run_id) : others ? linitial(others) : NULL;
 	if (is_marked && !MarksAreOurs(&marks))
 		RaiseTaken(upload, _("It was made by a brain run of another cluster, database or timeline."));
 	if (other && !is_marked)

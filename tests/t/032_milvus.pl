@@ -27,6 +27,8 @@ my %CANNOT = (
 		'milvus-lite-2.5.1' => 'has `FLAT`, `IVF_FLAT` and `AUTOINDEX`: the last is made, with a NOTICE' },
 	'ids with quotes and newlines' => {
 		'milvus-lite-2.5.1' => 'finds no id that has a single quote, a newline or a carriage return' },
+	'an alias of a collection' => {
+		'milvus-lite-2.5.1' => 'has no aliases' },
 	'an error for `index_params` that are out of range' => {
 		'milvus-lite-2.5.1' => 'looks at none of them',
 		'milvus-lite-3.2.2' => 'takes any number' },
@@ -73,6 +75,10 @@ class Does:
         return sorted(r["pk"] for r in c.query('pk >= ""', output_fields=["pk"], consistency_level="Strong", limit=16000))
     def drop(self, name):
         utility.drop_collection(name)
+    def alias(self, name, alias):
+        utility.create_alias(name, alias)
+    def drop_alias(self, alias):
+        utility.drop_alias(alias)
     def release(self, name):
         Collection(name).release()
     # without an index, and what is in it not flushed
@@ -100,11 +106,11 @@ class Database(Does):
     def make_database(self, name):
         from pymilvus import db
         db.create_database(name)
-    def names_in(self, name):
+    def within(self, name, verb, *rest):
         from pymilvus import db
         db.using_database(name)
         try:
-            return self.names()
+            return getattr(self, verb)(*rest)
         finally:
             db.using_database("default")
 
@@ -777,6 +783,11 @@ sub part_rights
 	like_(error_of("SET ROLE reader; SET brain.on_backend_failure = error; SELECT brain.sort_by_similarity('c', $Q, brain_key => 'm')"), qr/^ERROR:  permission denied for foreign server m$/, 'or an error, where that is wanted');
 	same('a server that was dropped: the table', 'c', $Q, before => 'BEGIN; SET client_min_messages = warning; DROP SERVER m CASCADE; SET client_min_messages = notice', after => 'ROLLBACK',
 		path => 'table', says => qr/NOTICE: .* is answered from the table: server "m" does not exist\nHINT: [^\n]*$/);
+	my $status = q{SELECT in_use, reason FROM brain.sync_status WHERE samples = 'c'::regclass AND brain_key = 'm'};
+	is_(sql($status), 't|', 'sync_status: in use');
+	is_(sql("SET ROLE reader; $status"), 'f|permission denied for foreign server m', 'but not by who has no USAGE');
+	is_(sql("BEGIN; SET client_min_messages = warning; DROP SERVER m CASCADE; $status; SELECT action, reason FROM brain.sync('c', 'm'); ROLLBACK"),
+		qq{f|server "m" does not exist\nnone|server "m" does not exist}, 'nor by anybody, when it was dropped');
 	sql('DROP USER MAPPING FOR reader SERVER m; DROP USER MAPPING FOR stranger SERVER m; REVOKE USAGE ON FOREIGN SERVER m FROM stranger');
 	clean('r', 'c');
 	return;
@@ -806,6 +817,9 @@ sub part_options
 		$s->quit;
 		is_(join(', ', grep { $phases{$_} } 'flushing', 'loading'), 'flushing, loading', 'another session sees what is waited for');
 	}
+	($out, $err) = try(compute('i', 'm', metric => q('cosine'), overwrite => 'true', OPTIONS => q('{"index_params": {"M": 8}}')));
+	is_($out . sql(q{SELECT ' ' || (brain.get_brain_info('i', 'm') -> 'config' -> 'index_params')::text}),
+		'm|milvus|cosine|8|600|0|0 ' . ($err =~ /AUTOINDEX/ ? '{}' : '{"M": 8, "efConstruction": 100}'), 'one parameter of the index: the others are the default\'s');
 	my %options = ('lists, all of which are read' => q('{"index_type": "IVF_FLAT", "index_params": {"nlist": 8}, "search_params": {"nprobe": 8}}'),
 		'many requests' => q('{"index_type": "FLAT", "batch_bytes": 65536}'),
 		'two shards' => q('{"index_type": "FLAT", "shards_num": 2}'));
@@ -834,13 +848,21 @@ sub part_options
 	if (can('a database other than the default one', $out eq "m|milvus|cosine|8|$n|0|0", $err))
 	{
 		is_(names(), $before, 'nothing is in the default one');
-		is_(join(' ', @{ somebody('names_in', 'brain_tests') }), collection_of('i'), 'it is in that one');
+		is_(join(' ', @{ somebody('within', 'brain_tests', 'names') }), collection_of('i'), 'it is in that one');
 		same('another database', 'i', $Q, changes => 0);
 		sql('DELETE FROM i WHERE id < 5');
 		sync('i');
 		same('another database: synced', 'i', $Q, changes => 0, arguments => 'k => 50');
+		# a name is taken on its own server only
+		my $name = collection_of('i');
+		sql('CREATE TABLE namesake AS SELECT * FROM i; ALTER TABLE namesake ADD PRIMARY KEY (id)');
+		somebody('bare', $name, 8, []);
+		is_(sql(compute('namesake', 'm', collection_name => "'$name'")), "m|milvus|dotproduct|8|${\ ($n - 4)}|0|0", 'another database: its names are not taken here');
+		is_(names(), with($name), 'and no other is chosen');
+		sql(q{SELECT brain.delete_brain_run('namesake', 'm', cleanup => true)});
+		clean('namesake');
 		sql(q{SELECT brain.delete_brain_run('i', 'm', cleanup => true)});
-		wait_for('another database: dropped', sub { !@{ somebody('names_in', 'brain_tests') } });
+		wait_for('another database: dropped', sub { !@{ somebody('within', 'brain_tests', 'names') } });
 	}
 	else
 	{
@@ -950,8 +972,12 @@ sub part_owner
 	gone('and deletes');
 	sql('SET ROLE owner; ' . compute('q', 'm'));
 	like_(error_of(q{SET ROLE reader; SELECT brain.cleanup('q', 'm')}), qr/ERROR: .*(must be owner|permission denied)/, 'which another may not');
-	sql('SET ROLE owner; DROP TABLE q');
-	gone('and drops');
+	my $collection = collection_of('q');
+	sql('REVOKE USAGE ON FOREIGN SERVER m FROM owner');
+	my (undef, $err) = try('SET ROLE owner; DROP TABLE q');
+	like_($err, qr/NOTICE:  collection "\Q$collection\E" stays until brain\.sweep\(\) can drop it\nDETAIL:  permission denied for foreign server m$/m, 'dropped without USAGE on the server: what stays is told');
+	sql('SELECT * FROM brain.sweep()');
+	gone('and is swept');
 	sql('DROP USER MAPPING FOR owner SERVER m; REVOKE ALL ON FOREIGN SERVER m FROM owner; REVOKE CREATE ON SCHEMA public FROM owner');
 	return;
 }
@@ -1062,6 +1088,18 @@ sub part_attached
 		my ($m, $e) = map { "SELECT n FROM brain.neighbors($_, k => 4$more) n ORDER BY sample_id, rank" } q('bare', 'm'), q('o', 'e');
 		is_(sql("SET brain.min_server_neighbors = $size; $m; SELECT brain.last_search()->>'path'"), sql($e) . "\n$path", "attached: neighbors, $path, $size$more");
 	}
+	# an alias may be another's tomorrow
+	my $aliased = eval { somebody('alias', $collection, 'nickname'); 1 };
+	if (can('an alias of a collection', $aliased, $@))
+	{
+		like_(error_of(compute('o', 'n', collection_name => q('nickname'))), qr/ERROR:  collection "nickname" .* exists already\nDETAIL:  It is an alias of collection "\Q$collection\E"\.$/m, 'an alias: no collection is made of that name');
+		($out, $err) = try(compute('bare', 'n', collection_name => q('nickname'), with_data => 'false', metric => q('euclidean')));
+		is_($out, 'n|milvus|euclidean|8|200|0|0', 'an alias: attached');
+		like_($err, qr/NOTICE:  "nickname" is an alias: the run is attached to collection "\Q$collection\E"$/m, 'to the collection');
+		somebody('drop_alias', 'nickname');
+		is_($answer->('bare', 'n', $Q, ''), $answer->('o', 'e', $Q, ''), 'which is searched without it');
+		sql(q{SELECT brain.delete_index('bare', 'n')});
+	}
 	my ($first) = $answer->('bare', 'm', $Q, '') =~ /"sample_id":"(\d+)"/;
 	sql("DELETE FROM bare WHERE id = $first");
 	unlike_($answer->('bare', 'm', $Q, ''), qr/"sample_id":"$first"/, 'a deleted sample does not come back');
@@ -1098,7 +1136,8 @@ sub part_attached
 	sql('CREATE TABLE hers AS SELECT id FROM generate_series(1, 9) id; ALTER TABLE hers ADD PRIMARY KEY (id); ALTER TABLE hers OWNER TO owner;
 		GRANT USAGE ON FOREIGN SERVER m TO owner; CREATE USER MAPPING FOR owner SERVER m');
 	sql('SET ROLE owner; ' . compute('hers', 'm', collection_name => q('hers'), with_data => 'false', metric => q('euclidean')));
-	sql(q{REVOKE USAGE ON FOREIGN SERVER m FROM owner; SET ROLE owner; SELECT brain.cleanup('hers', 'm', force => true)});
+	like_(error_of(q{REVOKE USAGE ON FOREIGN SERVER m FROM owner; SET ROLE owner; SELECT brain.cleanup('hers', 'm', force => true)}), qr/^ERROR:  permission denied for foreign server m$/m, 'who may not use the server does not drop it');
+	sql(q{GRANT USAGE ON FOREIGN SERVER m TO owner; BEGIN; SET LOCAL ROLE owner; SELECT brain.cleanup('hers', 'm', force => true); RESET ROLE; REVOKE USAGE ON FOREIGN SERVER m FROM owner; COMMIT});
 	($out, $err) = try('SELECT * FROM brain.sweep()');
 	like_($err, qr/WARNING:  collection "hers" was not dropped: permission denied for foreign server m$/m, 'it is not dropped for who may not');
 	is_(names(), with($collection, 'hers'), 'and stays');
