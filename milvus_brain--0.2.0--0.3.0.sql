@@ -154,6 +154,13 @@ CREATE OR REPLACE VIEW brain.progress AS
 COMMENT ON VIEW brain.progress IS
 	'running compute_similarity() calls; samples_total is an estimate, NULL when there is none; samples_per_second and time_left of phases that count; rows of other roles need pg_read_all_stats';
 
+DROP FUNCTION brain.load_brain_results(regclass, text);
+CREATE FUNCTION brain.load_brain_results(samples regclass, brain_key text, options jsonb DEFAULT NULL) RETURNS brain.similarity_index
+	LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000
+	AS 'MODULE_PATHNAME', 'brain_load_brain_results';
+COMMENT ON FUNCTION brain.load_brain_results(regclass, text, jsonb) IS
+	'read the whole index of a brain run, check that it can be used, and count what is in it now; with options of a connection, which are not stored, its Milvus server has to have its collection';
+
 DROP FUNCTION brain.cleanup(regclass, text);
 CREATE FUNCTION brain.cleanup(samples regclass, brain_key text, force boolean DEFAULT false) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -260,9 +260,29 @@ AddServer(List *servers, char *server)
 	return lappend(servers, server);
 }
 
+static void
+LookForDefaultServer(void *arg)
+{
+	*(bool *) arg = MilvusParameter("uri") || MilvusParameter("host");
+}
+
 /*
- * The servers of milvus_fdw, and those of bases and garbage. A list of names, NULL
- * for the settings of who asks.
+ * Does FiftyOne's configuration name a server for the current user? A build that
+ * has failed on it may have left a collection and no row. If the configuration
+ * cannot be read the sweep of that server says so.
+ */
+static bool
+HasDefaultServer(void)
+{
+	bool		has = true;
+
+	(void) Try(LookForDefaultServer, &has);
+	return has;
+}
+
+/*
+ * The servers of milvus_fdw, the default one, and those of bases and garbage. A
+ * list of names, NULL for the settings of who asks.
  */
 static List *
 ServersToSweep(List *rows, List *garbage)
@@ -283,6 +303,8 @@ ServersToSweep(List *rows, List *garbage)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	if (HasDefaultServer())
+		servers = AddServer(servers, NULL);
 	foreach(lc, rows)
 		if (((BaseRow *) lfirst(lc))->collection)
 			servers = AddServer(servers, ((BaseRow *) lfirst(lc))->server);

@@ -25,6 +25,7 @@
 #include "filter.h"
 #include "identifier.h"
 #include "index.h"
+#include "milvus/milvus.h"
 #include "milvus_brain.h"
 #include "progress.h"
 #include "sweep.h"
@@ -498,9 +499,11 @@ brain_compute_similarity(PG_FUNCTION_ARGS)
 }
 
 /*
- * SQL: brain.load_brain_results(samples regclass, brain_key text) returns
- * brain.similarity_index: the index as the caller may see it now. Errors: 42704
- * no such run, 55000 it cannot be used.
+ * SQL: brain.load_brain_results(samples regclass, brain_key text, options jsonb)
+ * returns brain.similarity_index: the index as the caller may see it now. With
+ * options, those of a search, a run's Milvus server is asked for its collection.
+ * Errors: 42704 no such run, 55000 it cannot be used, 22023 an option; those of
+ * the connection.
  */
 Datum
 brain_load_brain_results(PG_FUNCTION_ARGS)
@@ -515,6 +518,14 @@ brain_load_brain_results(PG_FUNCTION_ARGS)
 	RequireArgument(fcinfo, 1, "brain_key");
 	rel = OpenSamples(PG_GETARG_OID(0));
 	run = FindRun(rel, TextArgument(fcinfo, 1), false);
+	/* before 0.3.0 there were two arguments */
+	run->options = PG_NARGS() > 2 ? JsonbArgument(fcinfo, 2) : NULL;
+	if (run->options)
+	{
+		FindBackend(run->backend)->check_options(run->options);
+		if (FindBackend(run->backend)->searches_untracked)
+			RequireCollection(run);
+	}
 	if (run->attached && run->embeddings_field == NULL)
 	{
 		/* its vectors are not ours to go through */

@@ -743,6 +743,28 @@ ExpectOwnCollection(MilvusConnection *connection, const CollectionConfig *config
 }
 
 /*
+ * Error unless the run's server can be reached, by the options of the call too, and
+ * has its collection: 55000, or the connection's.
+ */
+void
+RequireCollection(const Run *run)
+{
+	BaseRow    *row = ReadBaseRow(&run->id);
+	const char *reason = WhyNoCollection(row);
+	CollectionConfig *config;
+	MilvusConnection *connection;
+	int			dim;
+
+	if (reason)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("brain run \"%s\" cannot be used on its Milvus server", run->brain_key),
+				 errdetail_internal("%s", reason)));
+	connection = RequireConnection(run, &config);
+	GrpcCheck(RequireOwnCollection(connection, config, row, &dim));
+}
+
+/*
  * What a level of a run's or a call's asks of a search, beyond what our syncs have
  * written: that it sees always. Strong takes no timestamp, and sees all, but waits
  * for it (0.2 s). Of an attached collection, which we never write, nothing is known

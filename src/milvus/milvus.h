@@ -46,6 +46,7 @@ extern const char *WhyNoServer(const char *server);
 extern bool HasIndex(const Run *run);
 extern GrpcFailure *FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n,
 								   Candidates *candidates);
+extern void RequireCollection(const Run *run);
 extern MilvusConnection *RequireConnection(const Run *run, CollectionConfig **config);
 extern MilvusLevel ReadLevel(const CollectionConfig *config, const BaseRow *row, uint64 *guarantee_timestamp);
 extern GrpcFailure *RequireOwnCollection(MilvusConnection *connection, const CollectionConfig *config,

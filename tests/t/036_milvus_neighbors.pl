@@ -167,6 +167,19 @@ foreach (
 	is(scalar(() = $err =~ /^NOTICE:.*answered from the table/mg), 1, "many queries, $name: one NOTICE");
 }
 
+# ---- load_brain_results() by a connection of the call's ------------------------------------
+
+my $load = sub { my ($key, $options) = @_; return session('\o', "SELECT indexed FROM brain.load_brain_results('t', '$key', options => '$options')"); };
+my $asked = $fake->count('DescribeCollection');
+is(($load->('m', '{}'))[0], '150', "with options the run's server is asked");
+cmp_ok($fake->count('DescribeCollection'), '>', $asked, 'for its collection');
+is((session('\o', q{SELECT indexed FROM brain.load_brain_results('t', 'm')}))[0], '150', 'without, it is not');
+like(($load->('m', '{"uri": "http://127.0.0.1:1", "connect_timeout": 2}'))[1], qr/^ERROR:  08001: /m, 'a server that is not there');
+like(($load->('m', '{"index_type": "FLAT"}'))[1], qr/^ERROR:  22023: unknown option "index_type"$/m, 'an unknown option');
+like(($load->('e', '{"uri": "http://127.0.0.1:1"}'))[1], qr/^ERROR:  22023: /m, 'the exact backend has no server');
+sql(q{SELECT brain.cleanup('t', 'm')});
+like(($load->('m', '{}'))[1], qr/^ERROR:  55000: brain run "m" cannot be used on its Milvus server\nDETAIL:  no collection was made yet$/m, 'no collection');
+
 $node->stop;
 $fake->stop;
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP:|leak|still referenced/, 'no server process crashed, nothing leaked');
