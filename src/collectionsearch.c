@@ -99,21 +99,33 @@ OfferCandidate(IndexReader *reader, EntryState state, void *arg)
 	OfferEntry(offer->bs->search, reader, state);
 }
 
+static bool
+Names(const CandidateList *candidates, const char *id)
+{
+	for (int i = 0; i < candidates->n; i++)
+		if (strcmp(candidates->ids[i], id) == 0)
+			return true;
+	return false;
+}
+
 /*
  * Offer the candidates that were not changed, and that the dataset has for the
- * caller; returns how many these are.
+ * caller; returns how many these are. With them the sample that is the query: it is
+ * among the nearest, whether the index has found it or not.
  */
 static int64
 OfferCandidates(BaseSearch *bs, const CandidateList *candidates)
 {
 	Search	   *search = bs->search;
-	Changes		unchanged = {.ids = palloc(sizeof(char *) * Max(candidates->n, 1))};
+	Changes		unchanged = {.ids = palloc(sizeof(char *) * (candidates->n + 1))};
 	Offer		offer = {.bs = bs};
 	SimilarityQuery ids;
 
 	for (int i = 0; i < candidates->n; i++)
 		if (!IsChanged(bs, candidates->ids[i]))
 			unchanged.ids[unchanged.n_ids++] = candidates->ids[i];
+	if (search->query_id && !IsChanged(bs, search->query_id) && !Names(candidates, search->query_id))
+		unchanged.ids[unchanged.n_ids++] = search->query_id;
 	offer.asked = CreateIdSet(unchanged.ids, unchanged.n_ids);
 	IdsOfChanges(&unchanged, &search->dataset->key, &ids);
 	ReadEntriesAmong(&search->reader, ids.n, ids.ids, search->arguments.filter, OfferCandidate, &offer);
@@ -149,7 +161,7 @@ CutWithinTie(const Nearest *nearest, const CandidateList *list)
 bool
 IsComplete(const CandidateList *list, const Nearest *nearest, int64 n_offered, double max_distance)
 {
-	return list->all || IsBeyond(list->last_distance, max_distance) ||
+	return list->all || (!list->is_short && IsBeyond(list->last_distance, max_distance)) ||
 		(n_offered >= nearest->k && !CutWithinTie(nearest, list));
 }
 
@@ -255,7 +267,9 @@ AnswerFromCollection(BaseSearch *bs)
 			OfferChanges(bs);
 			return true;
 		}
-		if (n == MILVUS_MAX_K)
+		if (list->is_short)
+			bs->reason = _("the collection's index does not find as many samples");
+		else if (n == MILVUS_MAX_K)
 			bs->reason = n_offered >= arguments->k ? _("too many samples are equally near") :
 				_("few of the nearest samples qualify");
 		n *= 2;

@@ -217,6 +217,25 @@ SweepGarbage(ServerSweep *sweep)
 }
 
 /*
+ * A collection that was dropped may be listed as one of a server that has another
+ * name now.
+ */
+static void
+ForgetGarbage(ServerSweep *sweep, const char *collection, const pg_uuid_t *run_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, sweep->garbage)
+	{
+		Garbage    *garbage = lfirst(lc);
+
+		if (strcmp(garbage->collection, collection) == 0 &&
+			memcmp(&garbage->run_id, run_id, sizeof(pg_uuid_t)) == 0)
+			garbage->swept = true;
+	}
+}
+
+/*
  * What nobody has listed.
  */
 static void
@@ -231,8 +250,10 @@ SweepOrphans(ServerSweep *sweep)
 		CollectionMarks marks;
 
 		CHECK_FOR_INTERRUPTS();
-		if (IsOurs(sweep, names[i], &marks) && IsOver(marks.maker) && !HasBase(&marks.run_id, names[i]))
-			Drop(sweep, names[i]);
+		if (!IsOurs(sweep, names[i], &marks) || !IsOver(marks.maker) || HasBase(&marks.run_id, names[i]))
+			continue;
+		Drop(sweep, names[i]);
+		ForgetGarbage(sweep, names[i], &marks.run_id);
 	}
 }
 

@@ -270,6 +270,20 @@ DeleteAbsent(CollectionSync *sync, const Changes *changes)
 /* ---------- a sync ---------- */
 
 /*
+ * A collection that somebody has released takes writes, and shows none.
+ */
+static void
+RequireLoaded(MilvusConnection *connection, const char *collection)
+{
+	int			state = 0;
+	GrpcFailure *failure = MilvusLoadState(connection->grpc, collection, &state);
+
+	if (failure == NULL && state != MILVUS_LOADED)
+		failure = LoadAndWait(connection, collection, GrpcEndpointOf(connection->grpc)->request_timeout);
+	GrpcCheck(failure);
+}
+
+/*
  * Write the changes into the collection, and fill in what the run's row will say.
  * Under the sync's lock, and the snapshot that the log was read under. Failures
  * are raised: the log is as it was. Returns the ids that the server cannot have,
@@ -291,6 +305,7 @@ SyncCollection(const Run *run, Relation rel, Dataset *dataset, const BaseRow *ol
 	sync.connection = RequireConnection(run, &sync.config);
 	/* each time: nothing must get into what somebody else has put into its place */
 	GrpcCheck(RequireOwnCollection(sync.connection, sync.config, old, &sync.dim));
+	RequireLoaded(sync.connection, old->collection);
 	if (is_pending)
 		AwaitWhatIsAtHand();
 	sync.changed_ids = CreateIdSet(changes->ids, changes->n_ids);

@@ -190,7 +190,7 @@ ShowRun(ReturnSetInfo *rsinfo, const Run *run, Oid relid, Relation rel)
 	nulls[SHOW_PATCHES_FIELD] = true;
 	values[SHOW_SUPPORTS_PROMPTS] = BoolGetDatum(false);
 	ShowCount(values, nulls, SHOW_INDEXED,
-			  counts && run->has_index && !run->embeddings_field ? CountEmbeddings(run) : run->indexed,
+			  counts && run->has_index && !run->embeddings_field && !run->attached ? CountEmbeddings(run) : run->indexed,
 			  counts);
 	ShowCount(values, nulls, SHOW_MISSING, run->missing, counts);
 	ShowCount(values, nulls, SHOW_SKIPPED, run->skipped, counts);

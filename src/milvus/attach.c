@@ -79,14 +79,14 @@ FindFields(Fit *fit, const char *key_field, const char *vector_field)
 }
 
 static void
-CompareIndex(Fit *fit, MilvusConnection *connection, const Run *run, const char *collection)
+CompareIndex(Fit *fit, MilvusConnection *connection, const Run *run, CollectionConfig *config)
 {
 	MilvusIndex index = {0};
 	GrpcFailure *failure;
 
 	if (fit->vector == NULL)
 		return;
-	failure = MilvusDescribeIndex(connection->grpc, collection, fit->vector->name, &index);
+	failure = MilvusDescribeIndex(connection->grpc, config->collection_name, fit->vector->name, &index);
 	if (failure && failure->milvus_code != MILVUS_INDEX_NOT_FOUND)
 		GrpcRaise(failure);
 	if (failure || !index.exists)
@@ -94,10 +94,17 @@ CompareIndex(Fit *fit, MilvusConnection *connection, const Run *run, const char 
 		AddDifference(fit, _("Its field \"%s\" has no index."), fit->vector->name);
 		return;
 	}
+	/* how it was built is the server's to know */
+	config->index_params = pstrdup("{}");
 	for (int i = 0; i < index.n_params; i++)
-		if (strcmp(index.params[i].key, "metric_type") == 0 &&
-			pg_strcasecmp(index.params[i].value, MilvusMetric(run->metric)) != 0)
-			AddDifference(fit, _("Its metric is %s, not %s."), index.params[i].value, MilvusMetric(run->metric));
+	{
+		MilvusPair *param = &index.params[i];
+
+		if (strcmp(param->key, "index_type") == 0)
+			config->index_type = pstrdup(param->value);
+		if (strcmp(param->key, "metric_type") == 0 && pg_strcasecmp(param->value, MilvusMetric(run->metric)) != 0)
+			AddDifference(fit, _("Its metric is %s, not %s."), param->value, MilvusMetric(run->metric));
+	}
 }
 
 static void
@@ -196,7 +203,7 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 	FindFields(&fit, key_field, vector_field);
 	if (fit.vector && run->dimensions > 0 && fit.vector->dim != run->dimensions)
 		AddDifference(&fit, _("Its vectors have %d dimensions, not %d."), fit.vector->dim, run->dimensions);
-	CompareIndex(&fit, connection, run, config->collection_name);
+	CompareIndex(&fit, connection, run, config);
 	/* what has no index cannot be loaded, and so not be counted */
 	if (fit.differences.len == 0)
 		CompareCounts(&fit, connection, run, arguments->dataset, config->collection_name);
@@ -293,6 +300,12 @@ FetchSome(AttachedVectors *vectors, char **ids, int n)
 	query.expression = KeysExpression(vectors->config->key_field, numbers ? n_keys : n,
 									  numbers ? NULL : (const char *const *) ids, numbers);
 	failure = MilvusRunQuery(vectors->connection->grpc, &query, &entries);
+	if (IsNotLoaded(failure))
+	{
+		GrpcCheck(LoadAndWait(vectors->connection, query.collection,
+							  GrpcEndpointOf(vectors->connection->grpc)->request_timeout));
+		failure = MilvusRunQuery(vectors->connection->grpc, &query, &entries);
+	}
 	GrpcCheck(failure);
 	Keep(vectors, &entries);
 }

@@ -76,6 +76,7 @@ extern uint64 UploadTimestamp(const Upload *upload);
 extern void ForEachUploadedId(Upload *upload, void (*function) (const char *id, void *arg), void *arg);
 
 extern bool UploadMade(const Upload *upload);
+extern bool IsNotLoaded(const GrpcFailure *failure);
 extern GrpcFailure *LoadAndWait(MilvusConnection *connection, const char *collection, int limit);
 
 #endif							/* BRAIN_COLLECTION_H */

@@ -782,8 +782,13 @@ ReadLevel(const CollectionConfig *config, const BaseRow *row, uint64 *guarantee_
 	return MILVUS_SESSION;
 }
 
+/*
+ * The hits of each query, n asked for. An index may end before its collection does:
+ * a graph with many equal vectors, lists that were not looked into. How much there
+ * is of an attached collection is not known.
+ */
 static void
-TakeHits(const MilvusHits *hits, const Run *run, int n, Candidates *candidates)
+TakeHits(const MilvusHits *hits, const Run *run, const BaseRow *row, int n, Candidates *candidates)
 {
 	char	  **ids = hits->keys.texts;
 	const float *scores = hits->scores;
@@ -801,7 +806,8 @@ TakeHits(const MilvusHits *hits, const Run *run, int n, Candidates *candidates)
 
 		list->n = hits->counts[i];
 		list->ids = ids;
-		list->all = list->n < n;
+		list->all = list->n < n && (row->attached || list->n >= row->rows);
+		list->is_short = list->n < n && !list->all;
 		if (list->n > 0)
 			list->last_distance = DistanceOfMilvus(run->metric, scores[list->n - 1]);
 		ids += list->n;
@@ -842,8 +848,7 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 	candidates->request = psprintf("%s: topk %d, %s, params %s, consistency level %s", search.collection, n,
 								   search.metric, search.params, LevelName(search.level));
 	failure = MilvusRunSearch(connection->grpc, &search, &hits);
-	if (failure && (failure->milvus_code == MILVUS_COLLECTION_NOT_LOADED ||
-					failure->milvus_code == MILVUS_COLLECTION_NOT_FULLY_LOADED))
+	if (IsNotLoaded(failure))
 	{
 		failure = LoadAndWait(connection, row->collection,
 							  GrpcEndpointOf(connection->grpc)->request_timeout);
@@ -856,7 +861,7 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 		return MakeFailure(ERRCODE_PROTOCOL_VIOLATION,
 						   psprintf(_("Milvus server \"%s\" has sent keys of another kind than collection \"%s\" has"),
 									GrpcNameOf(connection->grpc), row->collection), NULL);
-	TakeHits(&hits, run, n, candidates);
+	TakeHits(&hits, run, row, n, candidates);
 	return NULL;
 }
 

@@ -27,6 +27,7 @@ typedef struct CandidateList
 	char	  **ids;			/* as the collection has them, the nearest first */
 	double		last_distance;	/* about; of the last one */
 	bool		all;			/* there are no more */
+	bool		is_short;		/* there are, and the index has not found as many as were asked for */
 } CandidateList;
 
 /* Those of each query vector. */

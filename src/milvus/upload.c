@@ -618,6 +618,17 @@ NotLoadedYet(MilvusConnection *connection, const char *collection)
 }
 
 /*
+ * Did a call fail because somebody has released the collection, or the server was
+ * started anew? NULL is no failure.
+ */
+bool
+IsNotLoaded(const GrpcFailure *failure)
+{
+	return failure && (failure->milvus_code == MILVUS_COLLECTION_NOT_LOADED ||
+					   failure->milvus_code == MILVUS_COLLECTION_NOT_FULLY_LOADED);
+}
+
+/*
  * Have a collection loaded, within so many milliseconds; 0: however long it takes.
  * Failures come back, as a search may do without.
  */

@@ -182,6 +182,36 @@ compute('h', '');
 sql(q{SELECT pretend('h', 1000000)});
 same('few samples have an embedding', 'milvus', q{k => 10, filter => 'part = 3'}, table => 'h', topk => [ 500, 1000 ]);
 
+# ---- an index that does not find all ------------------------------------------
+
+# (its search_params tell the fake server how few)
+sub with_index
+{
+	my ($table, $params, $metric) = @_;
+	sql(qq{SELECT brain.compute_similarity('$table', 'm', backend => 'milvus', server => 'm', metric => '$metric', overwrite => true, options => '{"index_type": "FLAT", "index_params": {}, "search_params": $params}');
+		SELECT brain.compute_similarity('$table', 'e', metric => '$metric', overwrite => true)});
+	return;
+}
+my $ends = qr/^the collection's index does not find as many samples$/;
+sql(q{CREATE TABLE s AS SELECT id, part, embedding FROM t WHERE id <= 500; ALTER TABLE s ADD PRIMARY KEY (id); ANALYZE s});
+with_index('s', '{"found": 15}', 'euclidean');
+same('fewer than k', 'table', 'k => 20', table => 's', rows => 20, why => $ends, asked => 1);
+same('k, though fewer than were asked for', 'milvus', 'k => 10', table => 's');
+my $radius = sql(q{SELECT max(distance) + 0.001 FROM (SELECT distance FROM brain.sort_by_similarity('s', vec(1000.5), k => 12, brain_key => 'e')) e});
+same('fewer than k, which end beyond max_distance', 'table', "k => 20, max_distance => $radius", table => 's', rows => 12, why => $ends, asked => 1);
+sql(q{DELETE FROM s WHERE id > 12});
+sql(q{SELECT brain.sync('s')});
+same('all that there are', 'milvus', 'k => 20', table => 's', rows => 12);
+sql(q{INSERT INTO s SELECT id, part, embedding FROM t WHERE id BETWEEN 13 AND 500});
+for my $metric (qw(euclidean cosine dotproduct))
+{
+	with_index('s', '{"without": ["7"]}', $metric);
+	same("the query's own sample, $metric", 'milvus', 'k => 10', table => 's', query => 7);
+	same("the query's own sample, alone, $metric", 'milvus', 'k => 1', table => 's', query => 7, rows => 1);
+}
+sql(q{UPDATE s SET embedding = vec(3000) WHERE id = 7});
+same("the query's own sample, changed", 'milvus', 'k => 10', table => 's', query => 7);
+
 # ---- the server is gone ----------------------------------------------------
 
 my $notice = sub { my ($why) = @_; return qr/^NOTICE:  brain run "m" of "t" is answered from the table: $why\n(DETAIL: [^\n]*\n)?HINT:  brain\.on_backend_failure = error makes it an error\.$/; };

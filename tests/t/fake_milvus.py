@@ -236,6 +236,9 @@ class Milvus:
             return dot
 
         found = sorted(((score(row), key) for key, row in rows.items()), key=lambda hit: (-hit[0], hit[1]))
+        # an index that does not find all
+        index = json.loads(params.get("params") or "{}")
+        found = [hit for hit in found if hit[1] not in index.get("without", [])][:index.get("found")]
         sign = -1 if params["metric_type"] == "L2" else 1
         return [(key, sign * s) for s, key in found[:int(params["topk"])]]
 
