@@ -31,7 +31,15 @@ typedef struct Fit
 	const MilvusCollection *collection;
 	const MilvusField *key;
 	const MilvusField *vector;
+	bool		has_index;
 	StringInfoData differences;
+
+	/* the dataset */
+	const Dataset *dataset;
+	int64		n_samples;
+	VectorBuffer embedding;		/* that was read last */
+	int			other_dim;		/* of the first embedding, while none fits; else 0 */
+	bool		dim_fits;
 } Fit;
 
 static void pg_attribute_printf(2, 3)
@@ -75,7 +83,50 @@ FindFields(Fit *fit, const char *key_field, const char *vector_field)
 	else if (n_vectors == 0)
 		AddDifference(fit, _("It has no field of float vectors."));
 	else if (n_vectors > 1)
+	{
 		AddDifference(fit, _("It has %d fields of float vectors: name one with the option vector_field."), n_vectors);
+		fit->vector = NULL;
+	}
+}
+
+static void
+CountSample(TupleTableSlot *slot, void *arg)
+{
+	Fit		   *fit = arg;
+	bool		isnull;
+	Datum		value;
+
+	fit->n_samples++;
+	if (fit->dim_fits || fit->vector == NULL || fit->dataset->embeddings_attno == InvalidAttrNumber)
+		return;
+	value = slot_getattr(slot, 1, &isnull);
+	if (isnull || ReadVector(fit->dataset->format, value, &fit->embedding) != VECTOR_OK)
+		return;
+	fit->dim_fits = fit->embedding.dim == fit->vector->dim;
+	if (fit->other_dim == 0)
+		fit->other_dim = fit->embedding.dim;
+}
+
+/*
+ * Count the samples that the dataset has, as the caller, who is its owner, sees
+ * them. Where it has embeddings, one must have the collection's dimension: others
+ * may be bad.
+ */
+static void
+CompareSamples(Fit *fit, const Run *run)
+{
+	SampleQuery query = {.targets = "1", .read = CountSample, .arg = fit};
+
+	if (fit->dataset->embeddings_attno != InvalidAttrNumber)
+		query.targets = psprintf("%s.%s", fit->dataset->name_in_query, fit->dataset->embeddings_column);
+	InitVectorBuffer(&fit->embedding);
+	ReadSamples(fit->dataset, &query);
+	if (fit->vector == NULL || fit->dim_fits)
+		return;
+	if (fit->other_dim == 0)
+		fit->other_dim = run->dimensions;
+	if (fit->other_dim > 0 && fit->other_dim != fit->vector->dim)
+		AddDifference(fit, _("Its vectors have %d dimensions, not %d."), fit->vector->dim, fit->other_dim);
 }
 
 static void
@@ -94,6 +145,7 @@ CompareIndex(Fit *fit, MilvusConnection *connection, const Run *run, CollectionC
 		AddDifference(fit, _("Its field \"%s\" has no index."), fit->vector->name);
 		return;
 	}
+	fit->has_index = true;
 	/* how it was built is the server's to know */
 	config->index_params = pstrdup("{}");
 	for (int i = 0; i < index.n_params; i++)
@@ -107,40 +159,26 @@ CompareIndex(Fit *fit, MilvusConnection *connection, const Run *run, CollectionC
 	}
 }
 
-static void
-CountSample(TupleTableSlot *slot, void *arg)
-{
-	(void) slot;
-	(*(int64 *) arg)++;
-}
-
 /*
- * Samples that the dataset has; as the caller, who is its owner, sees them.
+ * What has no index cannot be loaded, and so not be counted.
  */
-static int64
-CountSamples(Dataset *dataset)
-{
-	int64		n = 0;
-	SampleQuery query = {.targets = "1", .read = CountSample, .arg = &n};
-
-	ReadSamples(dataset, &query);
-	return n;
-}
-
 static void
-CompareCounts(Fit *fit, MilvusConnection *connection, Run *run, Dataset *dataset, const char *collection)
+CompareCounts(Fit *fit, MilvusConnection *connection, Run *run, const char *collection)
 {
-	int64		n_samples = CountSamples(dataset);
 	int64		n_rows = 0;
-	GrpcFailure *failure = LoadAndWait(connection, collection, 0);
+	GrpcFailure *failure;
 
+	if (!fit->has_index)
+		return;
+	failure = LoadAndWait(connection, collection, 0);
 	if (failure == NULL)
 		failure = MilvusCount(connection->grpc, collection, MILVUS_STRONG, 0, &n_rows);
 	GrpcCheck(failure);
-	if (n_rows == 0 || n_rows > n_samples)
-		AddDifference(fit, _("It has %lld rows, the dataset has %lld."), (long long) n_rows, (long long) n_samples);
+	if (n_rows == 0 || n_rows > fit->n_samples)
+		AddDifference(fit, _("It has %lld rows, the dataset has %lld."), (long long) n_rows,
+					  (long long) fit->n_samples);
 	run->indexed = n_rows;
-	run->missing = Max(n_samples - n_rows, 0);
+	run->missing = Max(fit->n_samples - n_rows, 0);
 	run->skipped = 0;
 }
 
@@ -181,7 +219,7 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 {
 	MilvusConnection *connection;
 	MilvusCollection found = {0};
-	Fit			fit = {.collection = &found};
+	Fit			fit = {.collection = &found, .dataset = arguments->dataset};
 	bool		exists;
 	GrpcFailure *failure;
 
@@ -201,12 +239,9 @@ AttachCollection(Run *run, CollectionConfig *config, const BackendArguments *arg
 	}
 	initStringInfo(&fit.differences);
 	FindFields(&fit, key_field, vector_field);
-	if (fit.vector && run->dimensions > 0 && fit.vector->dim != run->dimensions)
-		AddDifference(&fit, _("Its vectors have %d dimensions, not %d."), fit.vector->dim, run->dimensions);
+	CompareSamples(&fit, run);
 	CompareIndex(&fit, connection, run, config);
-	/* what has no index cannot be loaded, and so not be counted */
-	if (fit.differences.len == 0)
-		CompareCounts(&fit, connection, run, arguments->dataset, config->collection_name);
+	CompareCounts(&fit, connection, run, config->collection_name);
 	RaiseDifferences(&fit, config->collection_name, connection->grpc);
 	TellOtherRuns(run, config);
 	config->attached = true;

@@ -193,8 +193,43 @@ RequireExpression(const char *expression)
 		elog(ERROR, "a condition for a Milvus server is empty");
 }
 
+static void
+AppendTexts(StringInfo expression, int n, const char *const *texts)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(expression, ", ");
+		AppendTextLiteral(expression, texts[i]);
+	}
+}
+
 /*
- * The name stands in the expression as it is: nothing but a name may.
+ * False when the least number is among them, which is left out: Milvus reads a
+ * literal before its sign, and milvus-lite 2 takes what that is then for a double.
+ */
+static bool
+AppendNumbers(StringInfo expression, int n, const int64 *numbers)
+{
+	const char *comma = "";
+	bool		all = true;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (numbers[i] == PG_INT64_MIN)
+		{
+			all = false;
+			continue;
+		}
+		appendStringInfo(expression, "%s" INT64_FORMAT, comma, numbers[i]);
+		comma = ", ";
+	}
+	return all;
+}
+
+/*
+ * The name stands in the expression as it is: nothing but a name may. milvus-lite 2
+ * does not take an empty list.
  */
 char *
 KeysExpression(const char *field, int n, const char *const *texts, const int64 *numbers)
@@ -209,14 +244,18 @@ KeysExpression(const char *field, int n, const char *const *texts, const int64 *
 				 errmsg("\"%s\" cannot be the name of a field in Milvus", field)));
 	initStringInfo(&expression);
 	appendStringInfo(&expression, "%s in [", field);
-	for (int i = 0; i < n; i++)
+	if (texts != NULL)
+		AppendTexts(&expression, n, texts);
+	else if (!AppendNumbers(&expression, n, numbers))
 	{
-		if (i > 0)
-			appendStringInfoString(&expression, ", ");
-		if (texts != NULL)
-			AppendTextLiteral(&expression, texts[i]);
+		int64		next = PG_INT64_MIN + 1;
+
+		if (expression.data[expression.len - 1] == '[')
+			resetStringInfo(&expression);
 		else
-			appendStringInfo(&expression, INT64_FORMAT, numbers[i]);
+			appendStringInfoString(&expression, "] or ");
+		appendStringInfo(&expression, "%s < " INT64_FORMAT, field, next);
+		return expression.data;
 	}
 	appendStringInfoChar(&expression, ']');
 	return expression.data;

@@ -102,6 +102,18 @@ class Does:
         c.load(timeout=60)
         return len(self.ids(name))
 
+    # as others make it: its key is a number, its fields have other names, and it may have more of vectors
+    def numbered(self, name, dim, metric, rows, *more):
+        rows = json.loads(rows)
+        c = Collection(name, CollectionSchema([FieldSchema("id", DataType.INT64, is_primary=True)] +
+            [FieldSchema(field, DataType.FLOAT_VECTOR, dim=dim) for field in ("emb", *more)]))
+        if rows:
+            c.insert([[row[0] for row in rows], [row[1] for row in rows]])
+            c.flush(timeout=60)
+            c.create_index("emb", {"index_type": "FLAT", "metric_type": metric, "params": {}}, timeout=60)
+            c.load(timeout=60)
+        return len(rows)
+
 class Database(Does):
     def make_database(self, name):
         from pymilvus import db
@@ -427,6 +439,13 @@ sub set_up
 	start_client();
 	$before = names();
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	know_server();
+	return;
+}
+
+# The database knows the server under test.
+sub know_server
+{
 	my @options = ("uri '$info{uri}'");
 	push @options, "server_name '$info{server_name}'" if $info{server_name};
 	push @options, $info{cert} ? ("ca_pem_path '$info{ca}'", "client_pem_path '$info{cert}'", "client_key_path '$info{key}'") : "server_pem_path '$info{ca}'" if $info{ca};
@@ -1066,6 +1085,25 @@ sub part_attached
 	like_(error_of($attach->('small')), qr/does not fit .*\nDETAIL:  It has 200 rows, the dataset has 9\.$/m, 'fewer samples than rows');
 	like_(error_of($attach->('bare', OPTIONS => q('{"vector_field": "odd", "key_field": "odd"}'))),
 		qr/DETAIL:  Its primary key is "pk", not "odd"\.\nIt has no field "odd" of float vectors\.$/m, 'all differences at once');
+	like_(error_of($attach->('small', metric => q('cosine'))), qr/\nDETAIL:  Its metric is L2, not COSINE\.\nIt has 200 rows, the dataset has 9\.$/m, 'another metric and too many rows');
+	sql('CREATE TABLE narrow AS SELECT id, embedding[1:4] FROM o WHERE id < 10; ALTER TABLE narrow ADD PRIMARY KEY (id); UPDATE narrow SET embedding = NULL WHERE id = 1');
+	my %embeddings = (embeddings => q('embedding'));
+	like_(error_of($attach->('narrow', %embeddings)), qr/\nDETAIL:  Its vectors have 8 dimensions, not 4\.\nIt has 200 rows, the dataset has 9\.$/m, 'another dimension than the embeddings that the dataset has');
+	somebody('bare', 'raw', 8, [ 'a', 'b' ]);
+	my %raw = (collection_name => q('raw'));
+	like_(error_of($attach->('bare', %raw)), qr/\nDETAIL:  Its field "vector" has no index\.$/m, 'no index');
+	like_(error_of($attach->('narrow', %raw, %embeddings)), qr/\nDETAIL:  Its vectors have 8 dimensions, not 4\.\nIts field "vector" has no index\.$/m, 'another dimension, and no index');
+	somebody('drop', 'raw');
+	sql('UPDATE narrow SET embedding = (SELECT embedding FROM o WHERE id = 2) WHERE id = 2');
+	like_(error_of($attach->('narrow', %embeddings)), qr/\nDETAIL:  It has 200 rows, the dataset has 9\.$/m, 'embeddings of which one has its dimension');
+	if ($kind =~ /lite/)    # the other one has one field of vectors
+	{
+		somebody('numbered', 'two', 8, undef, '[]', 'more');
+		my %two = (collection_name => q('two'));
+		like_(error_of($attach->('bare', %two)), qr/\nDETAIL:  It has 2 fields of float vectors: name one with the option vector_field\.$/m, 'two fields of vectors');
+		like_(error_of($attach->('bare', %two, OPTIONS => q('{"vector_field": "more"}'))), qr/\nDETAIL:  Its field "more" has no index\.$/m, 'the one that is named');
+		somebody('drop', 'two');
+	}
 	my ($out, $err) = try($attach->('bare'));
 	is_($out, 'm|milvus|euclidean|8|200|0|0', 'attached');
 	like_($err, qr/collection "\Q$collection\E" is that of brain run "m" of "o" too/, 'it says who has it, too');
@@ -1160,8 +1198,50 @@ sub part_attached
 	like_($err, qr/NOTICE:  collection "of_two" is that of another brain run too$/m, 'whose run it is, is not said to who may not know');
 	sql(q{SELECT brain.delete_index('small', 'm'); SELECT brain.delete_index('other', 'm'); REVOKE USAGE ON FOREIGN SERVER m FROM owner});
 	somebody('drop', 'of_two');
-	clean('o', 'bare', 'small', 'hers', 'other');
+	clean('o', 'bare', 'small', 'narrow', 'hers', 'other');
 	sql('DROP USER MAPPING FOR owner SERVER m');
+	return;
+}
+
+# One whose keys are INT64. They are the ids' texts, and no other texts of the same number.
+sub part_attached_numbers
+{
+	# Milvus 2.3.5 finds no key that is the largest number
+	my $most = $kind =~ /lite/ ? 9223372036854775807 : 9223372036854775806;
+	sql(qq{CREATE TABLE o (id bigint PRIMARY KEY, label text, embedding real[]);
+		INSERT INTO o SELECT coalesce((ARRAY[-5, $most, -9223372036854775808])[i - 200], i), 'l' || i % 3, vec(i + 0.25) FROM generate_series(1, 203) i;
+		SELECT brain.compute_similarity('o', 'e', metric => 'euclidean')});
+	is_(somebody('numbered', 'numbers', 8, 'L2', sql('SELECT json_agg(json_build_array(id, embedding)) FROM o')), 203, 'a collection whose key is a number');
+	my $attach = sub { my ($table, $options) = @_; return compute($table, 'm', collection_name => q('numbers'), with_data => 'false', metric => q('euclidean'), overwrite => 'true', OPTIONS => $options); };
+	my $ids = "ARRAY[7, -5, $most, -9223372036854775808]";
+	my %wrong = ('{"key_field": "pk"}' => 'Its primary key is "id", not "pk".', '{"vector_field": "vector"}' => 'It has no field "vector" of float vectors.');
+	like_(error_of($attach->('o', "'$_'")), qr/\nDETAIL:  \Q$wrong{$_}\E$/m, "numbers: $_") foreach sort keys %wrong;
+	for my $options ('{"key_field": "id", "vector_field": "emb"}', '{}')
+	{
+		is_(sql($attach->('o', "'$options'")), 'm|milvus|euclidean|8|203|0|0', "numbers: attached with $options");
+		same("numbers: by vector, $options", 'o', $Q, arguments => 'k => 1000', rows => 203);
+		same("numbers: by id, $options", 'o', 7);
+	}
+	same("numbers: by id $_", 'o', $_) foreach -5, $most, q{'-9223372036854775808'};
+	same('numbers: by several ids', 'o', $ids);
+	same('numbers: a filter', 'o', $Q, arguments => q{k => 10, filter => $$label = 'l1'$$});
+	same_neighbors('numbers', 'o', 'k => 4', rows => 203 * 4);
+	my ($m, $e) = map { sql("SELECT g FROM brain.get_embeddings('o', '$_', $ids) g") } qw(m e);
+	is_($m, $e, 'numbers: get_embeddings');
+	is_(scalar(() = $m =~ /\n/g), 3, 'numbers: get_embeddings has all');
+	# other texts of some of these numbers, and texts that are none
+	sql(q{CREATE TABLE t AS SELECT coalesce('{"7": "007", "8": " 8", "9": "+9", "10": "10.0", "11": "99999999999999999999", "12": "x"}'::json ->> id::text, id::text) AS id, label FROM o;
+		ALTER TABLE t ADD PRIMARY KEY (id)});
+	is_(sql($attach->('t', "'{}'")), 'm|milvus|euclidean|8|203|0|0', 'numbers: a dataset whose key is a text');
+	($m, $e) = map { sql("SELECT sample_id, distance FROM brain.sort_by_similarity($_, $Q, k => 1000) WHERE sample_id::numeric NOT BETWEEN 7 AND 12 ORDER BY rank") } q('t'), q('o');
+	is_($m, $e, 'numbers: texts: by vector');
+	is_(sql("SELECT count(*) FROM brain.sort_by_similarity('t', $Q, k => 1000)"), 197, 'numbers: texts: no others');
+	is_(sql(q{SELECT string_agg(sample_id, ' ') FROM brain.get_embeddings('t', 'm', ARRAY['007', ' 8', '13', '+9', '10.0', '99999999999999999999', 'x', '-5'])}), '13 -5', 'numbers: texts: get_embeddings');
+	is_(sql(q{SELECT count(*) FROM brain.get_embeddings('t', 'm', ARRAY['x', '007'])}), 0, 'numbers: texts: of none that it has');
+	like_(error_of(q{SELECT brain.sort_by_similarity('t', '007')}), qr/ERROR:  query id is not in brain run "m" of "t": 007$/m, 'numbers: texts: by one that it has not');
+	sql(q{SELECT brain.delete_index('o', 'm'); SELECT brain.delete_index('t', 'm')});
+	somebody('drop', 'numbers');
+	clean('o', 't');
 	return;
 }
 
@@ -1731,6 +1811,7 @@ for my $each (@KINDS)
 		section('empty', \&part_empty);
 		section('out of reach', \&part_out_of_reach);
 		section('attached', \&part_attached);
+		section('attached numbers', \&part_attached_numbers);
 		section('overwrite', \&part_overwrite);
 		section('ends', \&part_ends);
 		section('failed builds', \&part_failed_builds);
