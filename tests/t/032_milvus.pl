@@ -593,6 +593,37 @@ sub part_text_keys
 	return;
 }
 
+# Texts are UTF-8 on the server, whatever the database's encoding.
+sub part_encodings
+{
+	local $db = "${db}_latin1";
+	$node->safe_psql('postgres', "CREATE DATABASE $db ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0; ALTER DATABASE $db SET client_encoding = 'UTF8'");
+	know_server();
+	sql(q{CREATE TABLE l (id text PRIMARY KEY, label text, embedding real[]);
+		INSERT INTO l SELECT (ARRAY[chr(233), chr(223), chr(255) || '"', chr(160), 'a'])[1 + i % 5] || i, 'l', vec(i + 0.25) FROM generate_series(1, 200) i});
+	is_(sql('SHOW server_encoding'), 'LATIN1', 'LATIN1: premise');
+	is_(compute_both('l', metric => q('euclidean')), 'm|milvus|euclidean|8|200|0|0', 'LATIN1: computed');
+	my $collection = collection_of('l');
+	has_ids('LATIN1: the server has UTF-8', $collection, 'l', 'true');
+	is_(scalar(grep { $_ eq "\x{e9}5" || $_ eq "\x{df}1" } @{ somebody('ids', $collection) }), 2, 'LATIN1: really');
+	my $all = sub {
+		my ($name, %o) = @_;
+		same("LATIN1: by vector: $name", 'l', $Q, arguments => 'k => 1000', rows => 200, %o);
+		same("LATIN1: by id: $name", 'l', $_, %o, rows => 10) foreach q{chr(233) || '5'}, q{chr(255) || '"2'};
+		return;
+	};
+	$all->('as built', changes => 0);
+	sql(q{UPDATE l SET embedding = vec(i) FROM generate_series(201, 260) i WHERE id ~ (i - 200 || '$'); DELETE FROM l WHERE id IN (chr(223) || '6', chr(233) || '10');
+		INSERT INTO l VALUES (chr(252), 'l', vec(500)), (chr(252) || chr(253), 'l', vec(501))});
+	$all->('changed');
+	sync('l');
+	$all->('changed and synced', changes => 0);
+	has_ids('LATIN1: the server has the changes', $collection, 'l', 'true');
+	clean('l');
+	$node->safe_psql('postgres', "DROP DATABASE $db");
+	return;
+}
+
 sub part_uuid_keys
 {
 	sql(q{CREATE TABLE u (id uuid PRIMARY KEY, embedding real[]); INSERT INTO u SELECT md5(i::text)::uuid, vec(i) FROM generate_series(1, 100) i});
@@ -1051,6 +1082,40 @@ sub part_empty
 	is_($json->encode(somebody('ids', 'fiftyone_n')), '["a","b"]', "somebody's collection is as it was");
 	somebody('drop', 'fiftyone_n');
 	clean('n');
+	return;
+}
+
+# Embeddings that the dataset does not have: add_to_index() and remove_from_index().
+sub part_stored
+{
+	sql(q{SELECT make('h', 150)});
+	my %o = (with_data => 'false', metric => q('euclidean'));
+	is_(compute_both('h', %o), 'm|milvus|euclidean||0||0', 'stored: a run without embeddings');
+	my $add = sub { my ($ids, $vector) = @_; return join '', map { "SELECT brain.add_to_index('h', '$_', array_agg(id), array_agg($vector)) FROM h WHERE $ids;" } qw(m e); };
+	my $remove = sub { my ($ids) = @_; return join '', map { "SELECT brain.remove_from_index('h', '$_', array_agg(id)) FROM h WHERE $ids;" } qw(m e); };
+	is_(sql($add->('id <= 100', 'embedding')), "(100,0,0)\n(100,0,0)", 'stored: added');
+	same('stored: before the first sync', 'h', $Q, path => 'table', rows => 10);
+	sync('h');
+	same('stored: synced', 'h', $Q, changes => 0, arguments => 'k => 1000', rows => 100);
+	same('stored: by id', 'h', 17, changes => 0);
+	has_ids('stored: the server has what was added', collection_of('h'), 'h', 'id <= 100');
+	is_(sql($add->('id > 90 AND id <= 120', 'vec(id + 5000)')), "(20,10,0)\n(20,10,0)", 'stored: more, and some anew');
+	same('stored: more', 'h', $Q, changes => 30, arguments => 'k => 1000', rows => 120);
+	my $s = session();
+	ask($s, 'BEGIN; ' . $add->('id = 140', 'vec(1000.5)') . $remove->('id <= 10'));
+	same('stored: own changes', 'h', $Q, in => $s, changes => 41, arguments => 'k => 1000', rows => 111);
+	same('stored: which nobody else sees', 'h', $Q, changes => 30, arguments => 'k => 1000', rows => 120);
+	ask($s, 'ROLLBACK');
+	$s->quit;
+	is_(sql($remove->('id % 10 = 5')), "(12,3)\n(12,3)", 'stored: removed');
+	same('stored: some removed', 'h', $Q, changes => 39, arguments => 'k => 1000', rows => 108);
+	same_error('stored: by an id that was removed', 'h', 15, qr/15/);
+	sync('h');
+	same('stored: all synced', 'h', $Q, changes => 0, arguments => 'k => 1000', rows => 108);
+	has_ids('stored: the server has what there is', collection_of('h'), 'h', 'id <= 120 AND id % 10 <> 5');
+	my ($m, $e) = map { sql("SELECT g FROM brain.get_embeddings('h', '$_') g ORDER BY sample_id") } qw(m e);
+	is_($m, $e, 'stored: get_embeddings');
+	clean('h');
 	return;
 }
 
@@ -1661,8 +1726,17 @@ sub part_copies
 		my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('d', 'm') s; SELECT * FROM brain.sweep()});
 		note "$kind: promoted: sync: $out $err";
 		{ local $node = $primary; has_ids("promoted: synced and swept: the original's collection is as it was", $collection, 'd', 'true'); }
+		is_(sql(compute('d', 'm', metric => q('cosine'), overwrite => 'true')), 'm|milvus|cosine|8|100|0|0', 'promoted: computed anew');
+		same('promoted: it has one of its own', 'd', $Q, changes => 0, arguments => 'k => 1000', rows => 100);
+		isnt(collection_of('d'), $collection, "$kind: promoted: of another name");
+		is_(names(), with($collection, collection_of('d')), 'promoted: both are there');
+		sql('DELETE FROM d WHERE id > 90');
+		sync('d');
+		same('promoted: which it writes', 'd', $Q, changes => 0, arguments => 'k => 1000', rows => 90);
+		{ local $node = $primary; has_ids("promoted: computed anew: the original's collection is as it was", $collection, 'd', 'true'); }
 		sql('DROP TABLE d');
 		try('SELECT * FROM brain.sweep()');
+		wait_for('promoted: dropped, and swept: its own is gone', sub { names() eq with($collection) });
 	}
 	has_ids("promoted: dropped and swept: the original's collection is as it was", $collection, 'd', 'true');
 	same('the primary answers', 'd', $Q, changes => 0, arguments => 'k => 1000', rows => 201);
@@ -1674,16 +1748,18 @@ sub part_copies
 sub part_unreachable
 {
 	my ($address) = $info{uri} =~ m{://([\d.]+):};
+	# it has whoever connects wait for a handshake
+	my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $@;
 	sql(qq{SELECT make('z', 50); CREATE SEQUENCE reads;
 		CREATE FUNCTION counted(i integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN nextval(''reads'') > 0; END';
 		CREATE SERVER closed FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://$address:1'); CREATE USER MAPPING FOR CURRENT_USER SERVER closed;
 		CREATE SERVER unnamed FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://no.such.host.invalid:19530', connect_timeout '5s');
-		CREATE SERVER silent FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'http://192.0.2.1:19530', connect_timeout '1s')});
+		CREATE SERVER silent FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri 'https://127.0.0.1:${\ $silent->sockport}', connect_timeout '1s')});
 	my $fails = sub {
 		my ($name, $error, %o) = @_;
 		my $start = time;
 		sql('ALTER SEQUENCE reads RESTART');
-		my $said = error_of(compute('z', 'm', filter => '$$counted(id)$$', %o));
+		my $said = error_of(($o{BEFORE} // '') . ';' . compute('z', 'm', filter => '$$counted(id)$$', %o));
 		like_($said, $error, $name);
 		cmp_ok(time - $start, '<', 45, "$kind: $name: in time");
 		is_(sql(q{SELECT is_called FROM reads}), 'f', "$name: before a row is read");
@@ -1695,7 +1771,7 @@ sub part_unreachable
 	is_(sql('SELECT is_called FROM reads'), 't', 'a row that is read is counted');
 	$fails->('a closed port', qr/ERROR: .*\n/, SERVER => 'closed');
 	$fails->('a host that has no address', qr/ERROR: .*no\.such\.host/s, SERVER => 'unnamed');
-	$fails->('a host that says nothing', qr/ERROR: /, SERVER => 'silent');
+	$fails->('a host that says nothing', qr/ERROR:  Milvus server "127\.0\.0\.1:\d+" did not answer in time\n.*\n.*connect_timeout/, SERVER => 'silent', BEFORE => q{SET brain.connect_timeout = '120s'});
 	$fails->('an unknown database, or one where there are none', qr/ERROR: .*database/, $options->('"db_name": "nobody_made_it"'));
 	$fails->('a server that there is not', qr/ERROR: .*"nowhere"/, SERVER => 'nowhere');
 	$fails->('an unknown option', qr/ERROR: .*"indx_type"/, $options->('"indx_type": "FLAT"'));
@@ -1809,6 +1885,8 @@ for my $each (@KINDS)
 		section('options', \&part_options);
 		section('views', \&part_views);
 		section('empty', \&part_empty);
+		section('stored', \&part_stored);
+		section('encodings', \&part_encodings);
 		section('out of reach', \&part_out_of_reach);
 		section('attached', \&part_attached);
 		section('attached numbers', \&part_attached_numbers);
