@@ -168,7 +168,7 @@ sub somebody
 	eval {
 		local $SIG{ALRM} = sub { die "no answer\n" };
 		alarm 180;
-		syswrite $client->{in}, $json->encode(\@asks) . "\n";
+		syswrite $client->{in}, JSON::PP->new->ascii->encode(\@asks) . "\n";
 		$line = readline $client->{out};
 		alarm 0;
 	};
@@ -619,7 +619,17 @@ sub part_encodings
 	sync('l');
 	$all->('changed and synced', changes => 0);
 	has_ids('LATIN1: the server has the changes', $collection, 'l', 'true');
-	clean('l');
+	if ($kind =~ /lite/)
+	{
+		somebody('make', 'of_utf8', 8, 'L2', [ "\x{e9}", "\x{65e5}\x{672c}" ]);
+		sql('CREATE TABLE k AS SELECT unnest(ARRAY[chr(233), chr(234)]) id; ALTER TABLE k ADD PRIMARY KEY (id)');
+		sql(compute('k', 'm', collection_name => q('of_utf8'), with_data => 'false', metric => q('euclidean')));
+		is_(sql("SELECT sample_id FROM brain.get_embeddings('k', 'm', ARRAY[chr(233), chr(234)])"), "\xc3\xa9", 'LATIN1: a key of an attached collection');
+		like_(error_of("SELECT brain.sort_by_similarity('k', $Q)"), qr/\nDETAIL:  Search: A key .*has no equivalent in the database's encoding\.$/m, 'LATIN1: one that it cannot have is said');
+		sql(q{SELECT brain.delete_index('k', 'm')});
+		somebody('drop', 'of_utf8');
+	}
+	clean('l', 'k');
 	$node->safe_psql('postgres', "DROP DATABASE $db");
 	return;
 }
