@@ -194,42 +194,47 @@ RequireExpression(const char *expression)
 }
 
 static void
-AppendTexts(StringInfo expression, int n, const char *const *texts)
+AppendTextList(StringInfo expression, const char *field, int n, const char *const *texts)
 {
+	appendStringInfo(expression, "%s in [", field);
 	for (int i = 0; i < n; i++)
 	{
 		if (i > 0)
 			appendStringInfoString(expression, ", ");
 		AppendTextLiteral(expression, texts[i]);
 	}
+	appendStringInfoChar(expression, ']');
 }
 
 /*
- * False when the least number is among them, which is left out: Milvus reads a
- * literal before its sign, and milvus-lite 2 takes what that is then for a double.
+ * The least number is in no list: Milvus reads a literal before its sign, which is
+ * too large a number then. Nor is a list empty: milvus-lite 2 does not take that.
  */
-static bool
-AppendNumbers(StringInfo expression, int n, const int64 *numbers)
+static void
+AppendNumberList(StringInfo expression, const char *field, int n, const int64 *numbers)
 {
-	const char *comma = "";
-	bool		all = true;
+	const char *before = psprintf("%s in [", field);
+	bool		has_least = false;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (numbers[i] == PG_INT64_MIN)
 		{
-			all = false;
+			has_least = true;
 			continue;
 		}
-		appendStringInfo(expression, "%s" INT64_FORMAT, comma, numbers[i]);
-		comma = ", ";
+		appendStringInfo(expression, "%s" INT64_FORMAT, before, numbers[i]);
+		before = ", ";
 	}
-	return all;
+	if (expression->len > 0)
+		appendStringInfoChar(expression, ']');
+	if (has_least)
+		appendStringInfo(expression, "%s%s < " INT64_FORMAT, expression->len > 0 ? " or " : "", field,
+						 (int64) (PG_INT64_MIN + 1));
 }
 
 /*
- * The name stands in the expression as it is: nothing but a name may. milvus-lite 2
- * does not take an empty list.
+ * The name stands in the expression as it is: nothing but a name may.
  */
 char *
 KeysExpression(const char *field, int n, const char *const *texts, const int64 *numbers)
@@ -243,20 +248,9 @@ KeysExpression(const char *field, int n, const char *const *texts, const int64 *
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("\"%s\" cannot be the name of a field in Milvus", field)));
 	initStringInfo(&expression);
-	appendStringInfo(&expression, "%s in [", field);
 	if (texts != NULL)
-		AppendTexts(&expression, n, texts);
-	else if (!AppendNumbers(&expression, n, numbers))
-	{
-		int64		next = PG_INT64_MIN + 1;
-
-		if (expression.data[expression.len - 1] == '[')
-			resetStringInfo(&expression);
-		else
-			appendStringInfoString(&expression, "] or ");
-		appendStringInfo(&expression, "%s < " INT64_FORMAT, field, next);
-		return expression.data;
-	}
-	appendStringInfoChar(&expression, ']');
+		AppendTextList(&expression, field, n, texts);
+	else
+		AppendNumberList(&expression, field, n, numbers);
 	return expression.data;
 }
