@@ -193,7 +193,7 @@ Failure(int sqlstate, char *message, const char *detail, const char *hint)
 	failure->grpc_status = -1;
 	failure->message = message;
 	failure->detail = detail && detail[0] ? pstrdup(detail) : NULL;
-	failure->hint = hint ? pstrdup(hint) : NULL;
+	failure->hint = hint ? pstrdup(hint) : GrpcDefaultHint(sqlstate);
 	return failure;
 }
 
@@ -1163,10 +1163,6 @@ HintOfGrpc(int status)
 {
 	switch (status)
 	{
-		case GRPC_UNAUTHENTICATED:
-			return _("Give user and password, or a token, in a user mapping of the server.");
-		case GRPC_UNIMPLEMENTED:
-			return _("milvus_brain needs Milvus 2.3 or newer; milvus-lite lacks some calls.");
 		case GRPC_DEADLINE_EXCEEDED:
 			return _("brain.request_timeout, or the option request_timeout, says how long to wait.");
 		default:

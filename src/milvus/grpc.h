@@ -51,7 +51,7 @@ typedef struct GrpcFailure
 	bool		maybe_done;		/* the server may have done what it was asked */
 	char	   *message;		/* names the host */
 	char	   *detail;			/* NULL: none; the server's or libcurl's own words */
-	char	   *hint;			/* NULL: none */
+	char	   *hint;			/* NULL: none, where nothing can be done */
 } GrpcFailure;
 
 typedef struct GrpcConnection GrpcConnection;
@@ -83,5 +83,8 @@ extern GrpcFailure *GrpcCall(GrpcConnection *connection, const char *method, Str
 							 GrpcRepeat repeat, StringInfo reply);
 pg_noreturn extern void GrpcRaise(const GrpcFailure *failure);
 extern void GrpcCheck(const GrpcFailure *failure);
+
+/* Of status.c, which knows what failures mean. */
+extern char *GrpcDefaultHint(int sqlstate);
 
 #endif							/* BRAIN_GRPC_H */

@@ -860,7 +860,8 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 	if (hits.keys.n > 0 && (hits.keys.texts == NULL) != config->key_is_number)
 		return MakeFailure(ERRCODE_PROTOCOL_VIOLATION,
 						   psprintf(_("Milvus server \"%s\" has sent keys of another kind than collection \"%s\" has"),
-									GrpcNameOf(connection->grpc), row->collection), NULL);
+									GrpcNameOf(connection->grpc), row->collection),
+						   GrpcDefaultHint(ERRCODE_PROTOCOL_VIOLATION));
 	TakeHits(&hits, run, row, n, candidates);
 	return NULL;
 }

@@ -73,6 +73,54 @@ ReadStatus(const uint8 *bytes, Size length, MilvusStatus *status)
 
 /* ---------- failures ---------- */
 
+/*
+ * What to do about a failure of which no more is known; NULL: nothing.
+ */
+char *
+GrpcDefaultHint(int sqlstate)
+{
+	const char *hint = NULL;
+
+	switch (sqlstate)
+	{
+		case ERRCODE_CONNECTION_FAILURE:
+			hint = _("Try again. If that fails too, look into the server's log, and at what is between, such as a proxy.");
+			break;
+		case ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION:
+			hint = _("Check the server's address, and that Milvus runs there.");
+			break;
+		case ERRCODE_PROTOCOL_VIOLATION:
+			hint = _("A proxy between may have changed it, or the server is of a version that milvus_brain does not know: brain.health() tells which.");
+			break;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			hint = _("Have the privilege granted to the user in Milvus, or name another in the user mapping.");
+			break;
+		case ERRCODE_INVALID_PASSWORD:
+		case ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION:
+			hint = _("Give user and password, or a token, in a user mapping of the server.");
+			break;
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			hint = _("Ask for less at once, or compute with a smaller batch_bytes; or have the server's limits raised.");
+			break;
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			hint = _("Try again later, or have the server's limits raised.");
+			break;
+		case ERRCODE_UNDEFINED_OBJECT:
+			hint = _("Somebody may have dropped the collection: compute the run anew with overwrite => true.");
+			break;
+		case ERRCODE_INVALID_CATALOG_NAME:
+			hint = _("The option db_name names the database.");
+			break;
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			hint = _("milvus_brain needs Milvus 2.3 or newer; milvus-lite lacks some calls.");
+			break;
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+			hint = _("The server's log may say more.");
+			break;
+	}
+	return hint ? pstrdup(hint) : NULL;
+}
+
 static int
 SqlStateOfCode(int code)
 {
@@ -139,6 +187,7 @@ ReplyFailure(const GrpcConnection *c, const char *method, Problem problem, const
 		failure->maybe_done = true;
 		failure->message = psprintf(_("Milvus server \"%s\" sent a reply that cannot be read"), GrpcNameOf(c));
 		failure->detail = psprintf("%s: %s", method, problem);
+		failure->hint = GrpcDefaultHint(failure->sqlstate);
 		return failure;
 	}
 	failure->sqlstate = SqlStateOfCode(status->code);
@@ -147,5 +196,6 @@ ReplyFailure(const GrpcConnection *c, const char *method, Problem problem, const
 	failure->message = psprintf(_("Milvus server \"%s\" failed at %s"), GrpcNameOf(c), method);
 	failure->detail = psprintf("%s (code %d)",
 							   WordsFromServer(status->reason, status->reason_length), status->code);
+	failure->hint = GrpcDefaultHint(failure->sqlstate);
 	return failure;
 }

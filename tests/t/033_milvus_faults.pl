@@ -134,7 +134,11 @@ foreach (@faults)
 
 	is($status, 0, "$name: the session lives");
 	is(scalar(@errors), 2, "$name: two errors") or note($err);
-	like($_, $error, "$name: the error") foreach @errors[ 0, 1 ];
+	foreach (@errors[ 0, 1 ])
+	{
+		like($_, $error, "$name: the error");
+		like($_, qr/^HINT:  \S/m, "$name: it says what to do");
+	}
 	is($faults, 2 * $times, "$name: so often");
 	is($out, "$right\npath milvus\n$right\npath milvus", "$name: the next searches are answered");
 
