@@ -348,16 +348,18 @@ $fake->script();
 $node->safe_psql('postgres', 'SELECT brain.sweep()');
 is(join(' ', values %{ $fake->ask('state')->{rows} }), '60', 'no collection is left but the first');
 is($node->safe_psql('postgres', $compute . q{; SELECT indexed FROM brain.runs WHERE brain_key = 'new'}), '100', 'healthy: it is built');
+$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
 
 # ---- FiftyOne's parameters that are no connection's --------------------------------------------
 
 # What a run gets: from the call, else from the environment, else from the file.
 sub parameters
 {
-	my ($arguments, $setting) = @_;
+	my ($arguments, $setting, $table) = @_;
+	$table //= 't';
 	my (undef, $out, $err) = session($setting // 'RESET brain.config_file', 'BEGIN',
-		"SELECT FROM brain.compute_similarity('t', 'p', backend => 'milvus', server => 'm'$arguments)", '\o',
-		q{SELECT concat_ws('|', i -> 'config' ->> 'metric', i -> 'config' ->> 'collection_name', i -> 'config' ->> 'consistency_level') FROM brain.get_brain_info('t', 'p') i}, '\o /dev/null', 'ROLLBACK');
+		"SELECT FROM brain.compute_similarity('$table', 'p', backend => 'milvus', server => 'm'$arguments)", '\o',
+		qq{SELECT concat_ws('|', i -> 'config' ->> 'metric', i -> 'config' ->> 'collection_name', i -> 'config' ->> 'consistency_level') FROM brain.get_brain_info('$table', 'p') i}, '\o /dev/null', 'ROLLBACK');
 	# what was rolled back is still there, under its name
 	return $err =~ /ERROR/ ? $err : $out =~ s/_[0-9a-f]{6}(?=\|)//r;
 }
@@ -369,6 +371,10 @@ sub parameters
 	append_to_file($file, '{"similarity_backends": {"milvus": {"metric": "cosine", "collection_name": "by_file", "consistency_level": "Strong"}}}');
 	is(parameters(''), 'dotproduct|fiftyone_t|Session', 'parameters: the defaults');
 	is(parameters('', $use), 'cosine|by_file|Strong', 'parameters: the file');
+	# the file may have secrets: nothing of it is for others
+	$node->safe_psql('postgres', 'CREATE ROLE other; GRANT USAGE ON FOREIGN SERVER m TO other; GRANT USAGE ON SCHEMA brain TO other; CREATE TABLE its (id int PRIMARY KEY, emb real[]); INSERT INTO its SELECT id, emb FROM t; ALTER TABLE its OWNER TO other');
+	my $as_other = "$use;\nSET ROLE other";
+	is(parameters('', $as_other, 'its'), 'dotproduct|fiftyone_its|Session', 'parameters: the file, of an ordinary role');
 	is(parameters($all, $use), 'dotproduct|by_call|Eventually', 'parameters: the call before the file');
 	my $prefix = 'FIFTYONE_BRAIN_SIMILARITY_MILVUS';
 	{
@@ -376,6 +382,7 @@ sub parameters
 		$node->restart;
 		is(parameters('', $use), 'euclidean|by_environment|Bounded', 'parameters: the environment before the file');
 		is(parameters($all, $use), 'dotproduct|by_call|Eventually', 'parameters: the call before the environment');
+		is(parameters('', $as_other, 'its'), 'dotproduct|fiftyone_its|Session', 'parameters: the environment, of an ordinary role');
 		is($node->safe_psql('postgres', q{SELECT metric FROM brain.compute_similarity('t', 'exact', metric => NULL)}), 'cosine', 'parameters: not for the exact backend');
 	}
 	foreach ([ METRIC => 'manhattan', qr/^ERROR:  22023: unknown metric "manhattan"\nDETAIL:  It is set by FiftyOne's environment/ ],
@@ -390,6 +397,22 @@ sub parameters
 	$node->restart;
 	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('t', 'exact'); SELECT brain.sweep()});
 }
+
+# ---- a connection that is idle while rows are read -----------------------------------------------
+
+# A build that has sent two Inserts, and then gets no row until the lock is free:
+# it goes on below, when its connection has been idle for more than 30 s.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION gate(emb real[]) RETURNS real[] LANGUAGE plpgsql STABLE AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN emb; END';
+CREATE VIEW slow AS SELECT id, CASE WHEN id = 70 THEN gate(emb) ELSE emb END AS emb FROM (SELECT * FROM large ORDER BY id) x;
+SQL
+my $gate = $node->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(7)');
+$fake->script();
+my $idle = $node->background_psql('postgres', on_error_stop => 0);
+$idle->query_until(qr/begun/, "\\echo begun\n" . ($compute =~ s/'large', 'new'/'slow', 'idle', id_field => 'id'/r) . ";\n");
+$fake->wait_for('Insert', 2);
+my $idle_since = time;
 
 # ---- brain.health(), and connecting ------------------------------------------------------------
 
@@ -453,6 +476,100 @@ foreach (@faults)
 $fake->script();
 is($node->safe_psql('postgres', "SELECT reachable, problem IS NULL FROM brain.health('m')"), 't|t', 'healthy again');
 
+# What statements with short time limits say, with these faults: once more where the
+# machine has stalled for so long.
+sub in_time
+{
+	my ($faults, @statements) = @_;
+	my $err;
+
+	foreach (1 .. 5)
+	{
+		$fake->script(map { {%$_} } @$faults);
+		(undef, undef, $err) = session(@statements);
+		last if $err !~ /did not answer in time/;
+	}
+	return $err;
+}
+
+# ---- what a server had no room for --------------------------------------------------------------
+
+# What it refuses before it has begun is asked again, later and later.
+$fake->script({ method => 'Insert', kind => 'code', code => 8, times => 3, done => 0, skip => 1 });
+{
+	my (undef, undef, $err) = session($compute);
+	my @inserts = $fake->calls('Insert');
+	is($err, '', 'no room for an Insert, three times: it is built');
+	is($fake->count('faults'), 3, 'no room for an Insert: so often');
+	is($fake->count('begun CreateCollection'), 1, 'no room for an Insert: no other collection');
+	is(scalar(@inserts), 4 + 3, 'no room for an Insert: each row once');
+	# 20 ms, doubled, and of that a half at least
+	cmp_ok($inserts[ $_ + 2 ]{at} - $inserts[ $_ + 1 ]{at}, '>=', 0.01 * 2**$_, "no room for an Insert: wait $_") foreach 0 .. 2;
+	is($node->safe_psql('postgres', q{SELECT rows FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'new'}), '100', 'no room for an Insert: all rows');
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
+}
+{
+	my $err = in_time([ { method => 'HasCollection', kind => 'code', code => 8, times => 0 } ], 'SET brain.request_timeout = 2', $compute);
+	my @asked = $fake->calls('HasCollection');
+	like($err, qr/^ERROR:  53000: .*\nDETAIL: .*\(code 8\)\nHINT:  Try again later/, 'never any room: an error');
+	cmp_ok(scalar(@asked), '>=', 3, 'never any room: asked again');
+	cmp_ok(scalar(@asked), '<=', 20, 'never any room: not all the time');
+	cmp_ok($asked[-1]{at} - $asked[0]{at}, '<', 10, 'never any room: no longer than a request may take');
+}
+
+# ---- time limits of a server ---------------------------------------------------------------------
+
+# They count before the settings, which say minutes here.
+foreach ([ 'request_timeout', $main, { method => 'Search', kind => 'never' } ], [ 'connect_timeout', $fake->uri('full') ])
+{
+	my ($option, $uri, @faults) = @$_;
+	$fake->script(@faults);
+	$node->safe_psql('postgres', "ALTER SERVER m OPTIONS (SET uri '$uri', ADD $option '1')");
+	my $begin = time;
+	my (undef, undef, $err) = session('SET brain.on_backend_failure = error', "SET brain.$option = '5min'", $search);
+	like($err, qr/^ERROR:  08\d{3}: .* did not answer in time\n.*\nHINT:  brain\.$option, or the option $option, says/, "the server's $option: an error");
+	cmp_ok(time - $begin, '<', 60, "the server's $option: soon");
+	$node->safe_psql('postgres', "ALTER SERVER m OPTIONS (SET uri '$main', DROP $option)");
+}
+
+# ---- a collection that was released --------------------------------------------------------------
+
+foreach ([ 101, 1 ], [ 103, 1 ], [ 101, 0 ])
+{
+	my ($code, $times) = @$_;
+	my $what = "released, code $code" . ($times ? '' : ', and again');
+	$fake->script({ method => 'Search', kind => 'code', code => $code, times => $times });
+	my (undef, $out, $err) = session('\o', $search, $path);
+	is($out, "$right\npath " . ($times ? 'milvus' : 'table'), "$what: the answer");
+	is($fake->count('LoadCollection'), 1, "$what: loaded, once");
+	is($fake->count('Search'), 2, "$what: asked once more");
+	is(scalar(() = $err =~ /^NOTICE:/mg), $times ? 0 : 1, "$what: what is said");
+}
+
+# ---- the idle connection, again --------------------------------------------------------------------------
+
+# The next call on it finds it dead: that is a small one, not the Insert. Later
+# libcurl would make another by itself.
+sub wake_idle
+{
+	my $rest = $idle_since + 31 - time;
+	sleep($rest) if $rest > 0;
+	$fake->script({ method => '*', kind => 'drop' });
+	$gate->quit;
+	$idle->query_until(qr/over/, "\\echo over\n");
+	my @calls = map { $_->{method} } $fake->calls;
+	is("@calls[0 .. 2]", 'GetVersion Insert Insert', 'after 30 s: a small call goes first');
+	is($fake->count('faults'), 1, 'after 30 s: the connection was dead');
+	unlike($idle->{stderr}, qr{ERROR|acknowledge}, 'after 30 s: nobody is told');
+	unlike("@calls", qr/CreateCollection/, 'after 30 s: no other collection');
+	is($fake->count('connections'), 1, 'after 30 s: connected once');
+	$idle->quit;
+	undef $idle;
+	is($node->safe_psql('postgres', q{SELECT rows FROM brain._bases JOIN brain._runs USING (run_id) WHERE brain_key = 'idle'; SELECT brain.delete_brain_run('slow', 'idle')}), "100\n", 'after 30 s: all rows');
+	$node->safe_psql('postgres', 'SELECT brain.sweep()');
+	return;
+}
+
 # ---- what failing calls leave behind -------------------------------------------------------------
 
 # In one session, BRAIN_LEAK_CALLS of each: files that are open, and KB of memory, after a first thousand
@@ -481,6 +598,7 @@ foreach my $name (sort keys %leaks)
 	my $some = int($calls / 3);
 	my ($out, $err) = ('', '');
 
+	wake_idle() if $idle && (time > $idle_since + 31 || $calls > 1500);
 	$fake->script($fault ? $fault : ());
 	$node->psql('postgres', "SET brain.on_backend_failure = error;\n\\o /dev/null\n" . $call->($some) . "\\o\n$left;\n\\o /dev/null\n" . $call->($calls - $some) . "\\o\n$left;\n",
 		stdout => \$out, stderr => \$err, on_error_stop => 0);
@@ -488,6 +606,112 @@ foreach my $name (sort keys %leaks)
 	note("$name: $memory KB, then $memory_after KB; $files files, then $files_after");
 	cmp_ok($files_after, '<=', $files, "$calls calls, $name: no file stays open");
 	cmp_ok($memory_after - $memory, '<', 1024 + $calls / 30, "$calls calls, $name: no memory stays behind");
+}
+
+wake_idle() if $idle;
+
+# ---- what is sent ---------------------------------------------------------------------------------
+
+# The names of what was called, one for each series.
+sub called { return join(' ', map { $_->{method} } $fake->calls) =~ s/\b(\w+)(?: \1\b)+/$1+/gr; }
+
+$node->safe_psql('postgres', 'CREATE TABLE u (id int PRIMARY KEY, emb real[]); INSERT INTO u SELECT id, emb FROM t');
+$fake->script();
+$node->safe_psql('postgres', $compute);
+is(called(), 'Connect HasCollection CreateCollection DescribeCollection Insert+ Flush GetFlushState CreateIndex DescribeIndex LoadCollection GetLoadState Query',
+	'a compute: what it calls, in this order');
+is(scalar($fake->calls('Flush')), 1, 'a compute: one flush');
+$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep(); SELECT FROM brain.compute_similarity('u', 'u', backend => 'milvus', server => 'm')});
+
+my $search_u = q{SELECT string_agg(sample_id, ',' ORDER BY rank) FROM brain.sort_by_similarity('u', '[0.2, 0.4, -0.3, 0.9]', k => 3, brain_key => 'u'};
+{
+	my $other = $node->background_psql('postgres', on_error_stop => 0);
+	$other->query_safe("$search_u)");
+	$node->safe_psql('postgres', 'UPDATE u SET emb[1] = 0.1 WHERE id = 9; DELETE FROM u WHERE id = 10');
+	$fake->script();
+	$node->safe_psql('postgres', q{SELECT brain.sync('u', 'u')});
+	my $calls = called();
+	like($calls, qr/\bUpsert\b.*\bDelete\b/, 'a sync: what changed is written');
+	unlike($calls, qr/Flush|Insert/, 'a sync: without a flush');
+	my $written = $fake->ask('state')->{timestamp};
+
+	$fake->script();
+	is($other->query_safe("$search_u)") . ' ' . $other->query_safe($path),
+		$node->safe_psql('postgres', q{SELECT string_agg(id::text, ',' ORDER BY d) FROM (SELECT id, -(emb[1] * 0.2 + emb[2] * 0.4 - emb[3] * 0.3 + emb[4] * 0.9) AS d FROM u ORDER BY d LIMIT 3) x}) . ' path milvus',
+		'another session after it');
+	my ($asked) = $fake->calls('Search');
+	cmp_ok($asked->{timestamp}, '>=', $written, 'another session after it: sees all that was written');
+	is($asked->{level}, 1, 'another session after it: by Session');
+	$other->query_safe(qq{$search_u, options => '{"consistency_level": "Strong"}')});
+	(undef, $asked) = $fake->calls('Search');
+	is("$asked->{level} $asked->{timestamp}", '0 0', 'the level of a call');
+	$other->query_safe("$search_u)");
+	is(($fake->calls('Search'))[2]{level}, 1, 'the level of a call: of that alone');
+	$other->quit;
+}
+
+# milvus-lite 2.x, which says nothing of itself, collapses beyond a MiB.
+$node->safe_psql('postgres', 'CREATE TABLE big (id int PRIMARY KEY, emb real[]); INSERT INTO big SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 1500) i, generate_series(1, 500) j GROUP BY i');
+foreach my $lite2 (0, 1)
+{
+	$fake->script($lite2 ? ({ method => 'Connect', kind => 'message', hex => '', times => 0 }, { method => 'GetVersion', kind => 'status', status => 12, times => 0 }) : ());
+	$node->safe_psql('postgres', q{SELECT FROM brain.compute_similarity('big', 'b', backend => 'milvus', server => 'm', overwrite => true, options => '{"batch_bytes": 33554432}')});
+	my @bytes = sort { $b <=> $a } map { $_->{bytes} } $fake->calls('Insert');
+	if ($lite2) { cmp_ok($bytes[0], '<=', 1024 * 1024, 'milvus-lite 2.x: no Insert is larger than 1 MiB'); }
+	else { cmp_ok($bytes[0], '>', 2 * 1024 * 1024, 'others: one Insert'); }
+}
+$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('big', 'b'); DROP TABLE big; SELECT brain.sweep()});
+
+# ---- a write that nobody has acknowledged ----------------------------------------------------------
+
+# An Upsert is done 3 s after it was lost. The next sync waits for that: else the old
+# value would come back, and nobody would know.
+{
+	my $err = in_time([ { method => 'Upsert', kind => 'drop', times => 2, late => 3 } ], q{UPDATE u SET emb = '{-9, -9, 9, -9}' WHERE id = 5}, q{SET brain.request_timeout = 2}, q{SET brain.connect_timeout = 1}, q{SELECT brain.sync('u', 'u')});
+	like($err, qr/08006/, 'a lost write: it is told');
+	is($fake->count('faults'), 2, 'a lost write: it was lost');
+	(undef, undef, $err) = session(q{UPDATE u SET emb = '{9, 9, -9, 9}' WHERE id = 5}, q{SELECT brain.sync('u', 'u')});
+	is($err, '', 'a lost write: the next sync');
+	$fake->wait_for('late', 2);
+	is($node->safe_psql('postgres', "$search_u); $path; SELECT count(*) FROM brain.changes JOIN brain._runs USING (run_id) WHERE brain_key = 'u'"),
+		$node->safe_psql('postgres', q{SELECT string_agg(id::text, ',' ORDER BY d) FROM (SELECT id, -(emb[1] * 0.2 + emb[2] * 0.4 - emb[3] * 0.3 + emb[4] * 0.9) AS d FROM u ORDER BY d LIMIT 3) x}) . "\npath milvus\n0",
+		'a lost write: when it is done nevertheless');
+}
+
+# ---- progress ----------------------------------------------------------------------------------------
+
+{
+	my $build = $node->background_psql('postgres', on_error_stop => 0);
+	my $progress = q{SELECT phase, samples_done, samples_per_second > 0 FROM brain.progress WHERE samples = 'large'::regclass};
+
+	# rows are counted when they are sent, and told of every 100 ms
+	$fake->script({ method => 'Insert', kind => 'delay', seconds => 0.2, times => 2 }, { method => 'Insert', kind => 'wait', skip => 1 });
+	$build->query_until(qr/begun/, "\\echo begun\n$compute;\n");
+	$fake->wait_for('begun Insert', 4);
+	like($node->safe_psql('postgres', $progress), qr/^reading embeddings\|[1-9]\d*\|t$/, 'progress: rows are sent');
+	$fake->script({ method => 'DescribeIndex', kind => 'index', done_rows => 50, rows => 100, times => 0 });
+	$fake->wait_for('DescribeIndex', 2);
+	is($node->safe_psql('postgres', "$progress AND samples_total = 100"), 'building the index|50|t', 'progress: half of them are indexed');
+	$fake->script();
+	$build->query('SELECT');
+	$build->quit;
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('large', 'new'); SELECT brain.sweep()});
+}
+
+# ---- the configured server ------------------------------------------------------------------------------
+
+# Nobody has listed what a rolled-back call has left there.
+{
+	my $file = "$fake->{folder}/server.json";
+	append_to_file($file, qq({"similarity_backends": {"milvus": {"uri": "$main"}}}));
+	$node->safe_psql('postgres', 'CREATE DATABASE other');
+	my $count = sub { return scalar(keys %{ $fake->ask('state')->{rows} }) };
+	my $before = $count->();
+	$node->safe_psql('other', "CREATE EXTENSION milvus_brain; CREATE TABLE t (id int PRIMARY KEY, emb real[]); INSERT INTO t VALUES (1, '{1, 2}')");
+	$node->safe_psql('other', "SET brain.config_file = '$file'; BEGIN; SELECT brain.compute_similarity('t', 'r', backend => 'milvus'); ROLLBACK");
+	is($count->(), $before + 1, 'rolled back, on the configured server: the collection is there');
+	$node->safe_psql('other', "SET brain.config_file = '$file'; SELECT brain.sweep()");
+	is($count->(), $before, 'rolled back, on the configured server: swept');
 }
 
 $node->stop;

@@ -74,6 +74,14 @@ sub count
 	return $self->ask('state')->{$what} // 0;
 }
 
+# The calls since the last script that were answered, or went wrong: method, bytes,
+# at (seconds), and of Search and Query timestamp and level.
+sub calls
+{
+	my ($self, $method) = @_;
+	return grep { !$method || $_->{method} eq $method } @{ $self->ask('calls')->{made} };
+}
+
 sub wait_for
 {
 	my ($self, $what, $n) = @_;

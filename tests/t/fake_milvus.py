@@ -235,7 +235,8 @@ class Milvus:
                 dot /= math.sqrt(sum(a * a for a in row) * sum(a * a for a in query)) or 1
             return dot
 
-        found = sorted(((score(row), key) for key, row in rows.items()), key=lambda hit: (-hit[0], hit[1]))
+        # of those equally near, the last by key first: not as they are to be told
+        found = sorted(((score(row), key) for key, row in rows.items()), reverse=True)
         # an index that does not find all
         index = json.loads(params.get("params") or "{}")
         found = [hit for hit in found if hit[1] not in index.get("without", [])][:index.get("found")]
@@ -398,7 +399,7 @@ class Connection(threading.Thread):
             threading.Timer(late, self.late, (method, self.request)).start()
         done = not fault or (fault.get("done", True) and not late)
         message = self.server.milvus.answer(method, self.request) if done and "after" not in (fault or {}) else b""
-        self.server.served(method)
+        self.server.served(method, self.request)
         if message is None:
             self.status(stream, 12, "unknown method")
         elif fault:
@@ -539,6 +540,12 @@ class Connection(threading.Thread):
         wrong = {name: fault[name] for name in ("ids", "counts", "scores", "queries") if name in fault}
         self.reply(stream, part(2, hits(found, **wrong)))
 
+    def fault_index(self, stream, message, fault):
+        """A DescribeIndex's reply: so many rows of so many are in it, it is being built."""
+        done, total = fault["done_rows"], fault["rows"]
+        self.reply(stream, part(2, part(1, "vector") + part(4, "vector") + number(5, done) + number(6, total)
+                                + number(7, 2) + number(9, total - done)))
+
     def fault_garbage(self, stream, message, fault):
         self.sock.sendall(b"\xff" * 64)
 
@@ -549,6 +556,10 @@ class Connection(threading.Thread):
 
 
 # ---- the server ------------------------------------------------------------------------
+
+
+# Of a request: guarantee timestamp, consistency level.
+LEVEL_FIELDS = {"Search": (11, 14), "Query": (8, 11)}
 
 
 class Server:
@@ -562,6 +573,7 @@ class Server:
 
     def clear(self):
         self.counts = collections.Counter()
+        self.calls = []
 
     def count(self, name):
         with self.lock:
@@ -584,8 +596,16 @@ class Server:
                 return fault
         return None
 
-    def served(self, method):
-        self.count(method)
+    def served(self, method, request):
+        """Its request is noted, with what it asks to see of what was written."""
+        timestamp, level = LEVEL_FIELDS.get(method, (None, None))
+        note = {"method": method, "bytes": len(request), "at": time.monotonic()}
+        if level:
+            message = fields(request)
+            note.update(timestamp=(message[timestamp] or [0])[0], level=(message[level] or [0])[0])
+        with self.lock:
+            self.counts[method] += 1
+            self.calls.append(note)
 
     def ended(self, connection):
         with self.lock:
@@ -627,7 +647,8 @@ class Server:
                 pass
 
     def control(self, listener):
-        """One line of JSON each way: {"do": "script", "faults": [...]}, "state", "drop"."""
+        """One line of JSON each way: {"do": "script", "faults": [...]}, "state", "drop",
+        "calls": the state and what was called since the last script."""
         while True:
             sock, _ = listener.accept()
             threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
@@ -646,9 +667,11 @@ class Server:
                 elif command["do"] == "drop":
                     self.drop(command.get("how", "close"))
                 with self.lock:
-                    state = dict(self.counts, open=len(self.open),
+                    state = dict(self.counts, open=len(self.open), timestamp=self.milvus.timestamp,
                                  rows={name: len(c["rows"]) for name, c in self.milvus.collections.items()},
                                  duplicates=sum(c["duplicates"] for c in self.milvus.collections.values()))
+                    if command["do"] == "calls":
+                        state["made"] = self.calls
                 lines.write(json.dumps(state) + "\n")
                 lines.flush()
 
