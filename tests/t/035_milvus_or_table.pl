@@ -212,6 +212,18 @@ for my $metric (qw(euclidean cosine dotproduct))
 sql(q{UPDATE s SET embedding = vec(3000) WHERE id = 7});
 same("the query's own sample, changed", 'milvus', 'k => 10', table => 's', query => 7);
 
+# ---- ties ----------------------------------------------------------------------
+
+# Milvus cuts its list somewhere among those that are equally near; here, by their ids.
+sql(q{CREATE TABLE ties (id integer PRIMARY KEY, embedding real[]);
+	INSERT INTO ties SELECT i, CASE WHEN i <= 20 THEN ARRAY[3 - i / 100.0, 1] WHEN i <= 120 THEN ARRAY[2, 1] ELSE ARRAY[1, i / 500.0] END FROM generate_series(1, 400) i;
+	CREATE TABLE equals (id integer PRIMARY KEY, embedding real[]);
+	INSERT INTO equals SELECT i, '{1, 1}' FROM generate_series(1, 17000) i});
+compute($_, '') foreach qw(ties equals);
+same('equally near, around rank k', 'milvus', 'k => 50', table => 'ties', query => q{'{1, 0}'}, rows => 50, asked => 2, topk => [ 132, 132 ]);
+same('equally near, down to rank k', 'milvus', 'k => 120', table => 'ties', query => q{'{1, 0}'}, rows => 120, asked => 1);
+same('equally near, more than Milvus names', 'table', 'k => 2000', table => 'equals', query => q{'{1, 0}'}, rows => 2000, asked => 5, why => qr/^too many samples are equally near$/);
+
 # ---- the server is gone ----------------------------------------------------
 
 my $notice = sub { my ($why) = @_; return qr/^NOTICE:  brain run "m" of "t" is answered from the table: $why\n(DETAIL: [^\n]*\n)?HINT:  brain\.on_backend_failure = error makes it an error\.$/; };
