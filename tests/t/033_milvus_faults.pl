@@ -1,8 +1,12 @@
 # Guards against: a fault of a Milvus server, or of what is between, that crashes a
 # session, hangs it, gives a wrong answer, or an error that does not say what to
 # do; one that the next call still suffers from; an Insert that is sent twice when
-# it may have been done; a dead connection that a search notices; a connection for
-# each call. The server is t/fake_milvus.py, which goes wrong as it is told.
+# it may have been done; a dead connection that a search, or an Insert after a pause,
+# notices; a connection for each call; a refusal that is taken for final, or asked
+# again without a pause or an end; a lost write that comes late and stays; a request
+# that is larger, asks to see less, or is made more often than it should; progress
+# that stands still; settings of the server process for who is no superuser. The
+# server is t/fake_milvus.py, which goes wrong as it is told.
 
 use strict;
 use warnings FATAL => 'all';

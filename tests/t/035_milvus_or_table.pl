@@ -1,9 +1,9 @@
 # Guards against: a search with a filter that asks Milvus where the planner expects few
 # rows, or too few for k; one that asks the table where it expects many; one that begins
 # with so few candidates that it has to ask again; a wrong answer where the planner is
-# wrong; a search that fails because its server was dropped, is not for the caller, or
-# has options that do not go together; one that does not fail although its own options
-# are wrong.
+# wrong, or where more samples are equally near than Milvus has named; a search that
+# fails because its server was dropped, is not for the caller, or has options that do
+# not go together; one that does not fail although its own options are wrong.
 #
 # The planner is told how many rows there are, by pg_class. Each answer is compared with
 # that of an exact run over the same table, as text. The server is t/fake_milvus.py, which
