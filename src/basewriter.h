@@ -15,6 +15,9 @@ typedef struct BaseWriter BaseWriter;
 
 typedef struct BaseWriterMethods
 {
+	/* before the first row: make what rows go to; NULL: begin_base has */
+	void		(*begin_rows) (BaseWriter *writer);
+
 	/* take a row: a canonical id, and dim finite values */
 	void		(*add_row) (BaseWriter *writer, const char *id, const float *values, int dim);
 
@@ -48,6 +51,9 @@ typedef struct BaseWriterMethods
 	 * abort does not. NULL: it removes everything.
 	 */
 	void		(*abandon) (BaseWriter *writer);
+
+	/* what may be there nevertheless: a HINT, or NULL */
+	char	   *(*leftover) (BaseWriter *writer);
 
 	/* for brain._runs.config, after finish; NULL: nothing */
 	char	   *(*config) (BaseWriter *writer);

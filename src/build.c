@@ -64,6 +64,14 @@ TellFrozen(const Run *run, const Problem *problem)
 			 errhint("Compute it again, with overwrite => true, to take in others.")));
 }
 
+static void
+BeginRows(void *arg)
+{
+	BaseWriter *writer = arg;
+
+	writer->methods->begin_rows(writer);
+}
+
 /*
  * Begin a base under the active snapshot, which must be younger than whatever
  * the caller has decided by. Rows follow by BuildEntry(), if the dataset is going
@@ -97,6 +105,8 @@ BeginBuild(const Run *run, Relation rel, bool reads)
 	if (build->reason == NULL)
 		build->writer = backend->begin_base(run, RelationGetRelationName(rel), &build->generation,
 											&build->reason);
+	if (build->writer && build->writer->methods->begin_rows)
+		TryBuild(build, BeginRows, build->writer);
 	return build;
 }
 
@@ -387,10 +397,59 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 	return row;
 }
 
+static bool
+IsInterruption(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+/*
+ * Remove what the abort of a build does not. A cancel is not kept waiting for
+ * that, and one that comes meanwhile is the error from there on.
+ */
+static ErrorData *
+AbandonBuild(BaseBuild *build, ErrorData *error)
+{
+	const BaseWriterMethods *methods = build->writer->methods;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile last = error;
+
+	if (methods->abandon == NULL || IsInterruption(error))
+		return error;
+	PG_TRY();
+	{
+		methods->abandon(build->writer);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *second;
+
+		MemoryContextSwitchTo(context);
+		second = CopyErrorData();
+		FlushErrorState();
+		if (IsInterruption(second))
+			last = second;
+	}
+	PG_END_TRY();
+	return last;
+}
+
+/*
+ * Say what is left, beside any other hint of the error.
+ */
+static void
+HintAtLeftover(BaseBuild *build, ErrorData *error)
+{
+	const BaseWriterMethods *methods = build->writer->methods;
+	char	   *leftover = methods->leftover ? methods->leftover(build->writer) : NULL;
+
+	if (leftover)
+		error->hint = error->hint ? psprintf("%s %s", error->hint, leftover) : leftover;
+}
+
 /*
  * Call what makes a build; when that raises an error, what the abort does not
- * remove is removed first. A cancel is not kept waiting for that: brain.sweep()
- * finds what is left.
+ * remove is removed first, and what may be left is told: brain.sweep() finds it.
  */
 void
 TryBuild(BaseBuild *build, void (*function) (void *arg), void *arg)
@@ -408,9 +467,11 @@ TryBuild(BaseBuild *build, void (*function) (void *arg), void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (build->writer && build->writer->methods->abandon &&
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
-			build->writer->methods->abandon(build->writer);
+		if (build->writer)
+		{
+			error = AbandonBuild(build, error);
+			HintAtLeftover(build, error);
+		}
 		ReThrowError(error);
 	}
 	PG_END_TRY();

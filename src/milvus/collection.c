@@ -10,8 +10,11 @@
  */
 #include "postgres.h"
 
+#include "access/rmgr.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_control.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -191,6 +194,23 @@ CollectionConfigText(const CollectionConfig *config)
 /* ---------- marks ---------- */
 
 /*
+ * Have WAL on disk that names this transaction, which may have written none. Else
+ * its number were given to another one after a crash, and a sweep would take what
+ * it has left for what is being made.
+ */
+static void
+KeepTransactionNumber(void)
+{
+	static char nothing[1];
+
+	/* a record has the subtransaction's, which is larger */
+	(void) GetCurrentTransactionId();
+	XLogBeginInsert();
+	XLogRegisterData(nothing, sizeof(nothing));
+	XLogFlush(XLogInsert(RM_XLOG_ID, XLOG_NOOP));
+}
+
+/*
  * The marks of a collection that this transaction makes, as one word.
  */
 char *
@@ -198,6 +218,7 @@ MarksText(const pg_uuid_t *run_id, const pg_uuid_t *generation)
 {
 	FullTransactionId maker = GetTopFullTransactionId();
 
+	KeepTransactionNumber();
 	return psprintf("%s/%s/" UINT64_FORMAT "/%u/%u/" UINT64_FORMAT, UuidText(run_id), UuidText(generation),
 					GetSystemIdentifier(), MyDatabaseId, GetWALInsertionTimeLine(), U64FromFullTransactionId(maker));
 }

@@ -66,6 +66,7 @@ typedef struct Upload Upload;
 extern Upload *BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *run,
 						   const pg_uuid_t *generation, const char *dataset_name, Size batch_bytes,
 						   bool tries_index);
+extern void StartUpload(Upload *upload);
 extern void UploadRow(Upload *upload, const char *id, const float *values, int dim);
 extern bool SendLastRows(Upload *upload);
 extern void FinishUpload(Upload *upload);
@@ -77,6 +78,7 @@ extern void ForEachUploadedId(Upload *upload, void (*function) (const char *id, 
 
 extern bool UploadMade(const Upload *upload);
 extern bool IsNotLoaded(const GrpcFailure *failure);
+extern bool UploadMayBeThere(const Upload *upload);
 extern GrpcFailure *LoadAndWait(MilvusConnection *connection, const char *collection, int limit);
 
 #endif							/* BRAIN_COLLECTION_H */

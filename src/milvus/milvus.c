@@ -423,6 +423,15 @@ typedef struct CollectionBase
 	int64		n_taken;
 } CollectionBase;
 
+static void
+BeginRows(BaseWriter *writer)
+{
+	CollectionBase *base = (CollectionBase *) writer;
+
+	if (base->upload)
+		StartUpload(base->upload);
+}
+
 /*
  * A row that Milvus would never find is not sent: its id will be in the log, so
  * that searches read it from the dataset.
@@ -557,12 +566,24 @@ Abandon(BaseWriter *writer)
 }
 
 static char *
+Leftover(BaseWriter *writer)
+{
+	CollectionBase *base = (CollectionBase *) writer;
+
+	if (base->upload == NULL || !UploadMayBeThere(base->upload))
+		return NULL;
+	return psprintf(_("Collection \"%s\" may be left on the Milvus server: brain.sweep() drops it."),
+					base->config->collection_name);
+}
+
+static char *
 ConfigText(BaseWriter *writer)
 {
 	return CollectionConfigText(((CollectionBase *) writer)->config);
 }
 
 static const BaseWriterMethods collection_methods = {
+	.begin_rows = BeginRows,
 	.add_row = AddRow,
 	.add_bad_row = AddBadRow,
 	.end_rows = EndRows,
@@ -573,6 +594,7 @@ static const BaseWriterMethods collection_methods = {
 	.publish = Publish,
 	.end = End,
 	.abandon = Abandon,
+	.leftover = Leftover,
 	.config = ConfigText,
 };
 

@@ -47,6 +47,7 @@ struct Upload
 	bool		is_given;		/* by the user */
 	bool		tries_index;	/* before a row is sent */
 	bool		created;
+	bool		may_be_there;	/* created, or nobody knows; and not dropped, or nobody knows */
 	bool		is_lost;		/* nobody knows what it has: rows are not taken any more */
 	bool		is_second;		/* the first one was lost */
 	TimestampTz lost_until;		/* its last Insert may be done until then */
@@ -161,6 +162,24 @@ InsertOne(Upload *upload, int dim)
 	FlushCollection(upload);
 }
 
+static GrpcFailure *
+SendCollection(Upload *upload, const MilvusCollection *layout)
+{
+	GrpcFailure *failure;
+
+	upload->may_be_there = true;
+	failure = MilvusCreateCollection(upload->connection->grpc, upload->config->collection_name, layout);
+	upload->may_be_there = failure == NULL || failure->maybe_done;
+	return failure;
+}
+
+static void
+DropCreated(Upload *upload)
+{
+	GrpcCheck(MilvusDropCollection(upload->connection->grpc, upload->config->collection_name));
+	upload->created = upload->may_be_there = false;
+}
+
 /*
  * What the caller has named, a server may not know: that is to be found out before
  * all rows are sent, on another collection.
@@ -168,16 +187,13 @@ InsertOne(Upload *upload, int dim)
 static void
 TryIndex(Upload *upload, const MilvusCollection *layout, int dim)
 {
-	GrpcConnection *grpc = upload->connection->grpc;
-
 	upload->config->collection_name = WithSuffix(upload->wanted);
-	GrpcCheck(MilvusCreateCollection(grpc, upload->config->collection_name, layout));
+	GrpcCheck(SendCollection(upload, layout));
 	upload->created = true;
 	if (upload->connection->server.is_lite && !upload->connection->server.is_lite2)
 		InsertOne(upload, dim);
 	CreateIndex(upload);
-	GrpcCheck(MilvusDropCollection(grpc, upload->config->collection_name));
-	upload->created = false;
+	DropCreated(upload);
 	upload->tries_index = false;
 }
 
@@ -360,7 +376,7 @@ CreateCollection(Upload *upload, int dim)
 		GrpcCheck(MilvusHasCollection(grpc, upload->config->collection_name, &exists));
 		if (exists && !(upload->is_given && i == 0 && FreeGivenName(upload, layout)))
 			continue;
-		failure = MilvusCreateCollection(grpc, upload->config->collection_name, layout);
+		failure = SendCollection(upload, layout);
 		if (failure && !failure->milvus_code)
 			GrpcRaise(failure);
 		/*
@@ -375,10 +391,11 @@ CreateCollection(Upload *upload, int dim)
 				GrpcRaise(failure);
 			continue;
 		}
-		upload->created = true;
-		if (IsMine(upload))
+		/* what may be another's is not dropped after an error */
+		upload->created = IsMine(upload);
+		if (upload->created)
 			return;
-		upload->created = false;
+		upload->may_be_there = false;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -388,9 +405,8 @@ CreateCollection(Upload *upload, int dim)
 
 /*
  * Begin to make the collection of a run, generation its base's. Its config gets
- * the name. Everything lives in the current memory context, the temporary file
- * in the current resource owner. Collections have a dimension from the start: one
- * of a run that has none yet is created with its first row.
+ * the name when it is created. Everything lives in the current memory context, the
+ * temporary file in the current resource owner.
  */
 Upload *
 BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *run,
@@ -410,12 +426,19 @@ BeginUpload(MilvusConnection *connection, CollectionConfig *config, const Run *r
 	upload->tries_index = tries_index;
 	upload->is_given = config->collection_name != NULL;
 	upload->wanted = upload->is_given ? config->collection_name : Slug(dataset_name);
-	if (run->dimensions > 0)
-	{
-		upload->dim = run->dimensions;
-		CreateCollection(upload, run->dimensions);
-	}
+	upload->dim = run->dimensions;
 	return upload;
+}
+
+/*
+ * Before the first row. Collections have a dimension from the start: one of a run
+ * that has none yet is created with that row.
+ */
+void
+StartUpload(Upload *upload)
+{
+	if (upload->dim > 0)
+		CreateCollection(upload, upload->dim);
 }
 
 /* ---------- sending ---------- */
@@ -555,8 +578,7 @@ UploadRow(Upload *upload, const char *id, const float *values, int dim)
 static void
 BeginAgain(Upload *upload)
 {
-	GrpcCheck(MilvusDropCollection(upload->connection->grpc, upload->config->collection_name));
-	upload->created = false;
+	DropCreated(upload);
 	upload->is_lost = false;
 	upload->is_second = true;
 	ForgetRows(upload);
@@ -713,8 +735,9 @@ FinishUpload(Upload *upload)
 void
 DropUploaded(Upload *upload)
 {
-	if (upload->created)
-		(void) MilvusDropCollection(upload->connection->grpc, upload->config->collection_name);
+	if (upload->created &&
+		MilvusDropCollection(upload->connection->grpc, upload->config->collection_name) == NULL)
+		upload->may_be_there = false;
 	upload->created = false;
 }
 
@@ -739,6 +762,15 @@ bool
 UploadMade(const Upload *upload)
 {
 	return upload->created;
+}
+
+/*
+ * May there be a collection that this upload has made?
+ */
+bool
+UploadMayBeThere(const Upload *upload)
+{
+	return upload->may_be_there;
 }
 
 /*
