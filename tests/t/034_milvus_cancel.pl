@@ -6,7 +6,8 @@
 # The server is t/fake_milvus.py: it holds each phase for as long as nobody ends it,
 # so what ends here was ended. Times are taken inside PostgreSQL, as 012_cancel.pl
 # does: from the strike until the session is idle or gone, less what the session
-# waited for a processor.
+# waited for a processor. What a DROP DATABASE waits for is in its log; a fast
+# shutdown is looked at from outside.
 
 use strict;
 use warnings FATAL => 'all';
@@ -20,7 +21,7 @@ my $namespace;
 BEGIN { $namespace = FakeMilvus::enter_namespace(); }
 
 use IPC::Run;
-use List::Util qw(max);
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,6 +29,7 @@ use Time::HiRes;
 
 my $limit = 50;    # ms
 my %strikes = (cancel => 5, timeout => 4, terminate => 4);
+my %few_strikes = (cancel => 3, timeout => 0, terminate => 3);
 
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 my $fake = FakeMilvus->new("$tmp/fake", $namespace ? '--namespace' : ());
@@ -70,6 +72,14 @@ CREATE SERVER m FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '$main');
 CREATE TABLE t (id int PRIMARY KEY, emb real[]);
 INSERT INTO t SELECT i, ARRAY[sin(i), cos(i * 3), sin(i * 7), 0.5] FROM generate_series(1, 60) i;
 SELECT FROM brain.compute_similarity('t', 'm', backend => 'milvus', server => 'm');
+CREATE TABLE updated (LIKE t INCLUDING ALL);
+CREATE TABLE deleted (LIKE t INCLUDING ALL);
+INSERT INTO updated TABLE t;
+INSERT INTO deleted TABLE t;
+SELECT FROM brain.compute_similarity('updated', 'm', backend => 'milvus', server => 'm');
+SELECT FROM brain.compute_similarity('deleted', 'm', backend => 'milvus', server => 'm');
+UPDATE updated SET emb[1] = 2 WHERE id = 1;
+DELETE FROM deleted WHERE id = 1;
 CREATE TABLE large (id int PRIMARY KEY, emb real[]);
 INSERT INTO large SELECT i, array_agg(sin(i * j)) FROM generate_series(1, 1000) i, generate_series(1, 500) j GROUP BY i;
 
@@ -134,8 +144,11 @@ my $right = $node->safe_psql('postgres', $search);
 my $compute = q{SELECT FROM brain.compute_similarity('large', 'new', backend => 'milvus', server => 'm')};
 my $health = sub { qq{SELECT * FROM brain.health(options => '{"uri": "$_[0]"}')} };
 
-# Name, statement, fault, how it is known to be in it: a count of the fake server's,
-# or a condition in SQL.
+my $sleeps = q{(SELECT wait_event_type = 'Extension' FROM pg_stat_activity a WHERE a.pid = victim.pid)};
+
+# Name, statement, fault or faults, how it is known to be in it: a count of the fake
+# server's, or a condition in SQL; for how many strikes, and whether a sync before
+# has left something.
 my @phases = (
 	[ 'name resolution', $health->('http://milvus.silent:19530'), undef, 'threads(pid) > 1' ],
 	[ 'connecting', $health->($fake->uri('full')), undef, "connecting($fake->{full})" ],
@@ -148,16 +161,23 @@ my @phases = (
 	[ 'among many searches', q{SELECT count(*) FROM brain.neighbors('t', 'm', k => 3000)}, { method => 'Search', kind => 'never', skip => 1 }, { Search => 2 } ],
 	[ 'polling, flush', $compute, { method => 'GetFlushState', kind => 'message', hex => '', times => 0 }, { GetFlushState => 3 } ],
 	[ 'polling, index', $compute, { method => 'DescribeIndex', kind => 'message', hex => '12120a06766563746f722206766563746f723802', times => 0 }, { DescribeIndex => 3 } ],
-	[ 'polling, load', $compute, { method => 'GetLoadState', kind => 'message', hex => '1002', times => 0 }, { GetLoadState => 3 } ]);
+	[ 'polling, load', $compute, { method => 'GetLoadState', kind => 'message', hex => '1002', times => 0 }, { GetLoadState => 3 } ],
+	[ 'before another try', $compute, { method => 'Flush', kind => 'code', code => 8, times => 0 }, { Flush => 5 }, \%few_strikes ],
+	[ 'polling, load by a search', $search, [ { method => 'Search', kind => 'code', code => 101 }, { method => 'GetLoadState', kind => 'message', hex => '1002', times => 0 } ], { GetLoadState => 3 }, \%few_strikes ],
+	[ 'waiting for a Delete', q{SELECT * FROM brain.sync('deleted')}, { method => 'Delete', kind => 'never' }, { Delete => 1 }, \%few_strikes ],
+	[ 'waiting for an Upsert', q{SELECT * FROM brain.sync('updated')}, { method => 'Upsert', kind => 'never' }, { Upsert => 1 }, \%few_strikes ],
+	[ 'what an Upsert may do', q{SELECT * FROM brain.sync('updated')}, undef, $sleeps, \%few_strikes, 'left' ],
+	[ 'a sweep', q{SELECT * FROM brain.sweep()}, { method => 'ShowCollections', kind => 'never' }, { ShowCollections => 1 }, \%few_strikes ]);
 
 # Begin a phase in a session of its own; returns it and its process.
 sub begin_phase
 {
 	my ($phase, $timeout) = @_;
-	my ($name, $statement, $fault, $known) = @$phase;
+	my ($name, $statement, $fault, $known, undef, $left) = @$phase;
 	my $victim = { out => '', err => '' };
 
-	$fake->script($fault ? {%$fault} : ());
+	unlink glob($node->data_dir . '/pgsql_tmp_milvus_brain/*.pending') if !$left;
+	$fake->script(map { {%$_} } ref($fault) eq 'ARRAY' ? @$fault : $fault // ());
 	$statement =~ s{^SELECT }{SELECT /* victim */ };
 	$victim->{psql} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') . ' application_name=victim', '-c', 'SET brain.on_backend_failure = error', '-c', "SET statement_timeout = $timeout", '-c', $statement,
 			'-c', 'RESET statement_timeout', '-c', '\! sleep 0.3', '-c', $search ], '<', '/dev/null', '>', \$victim->{out}, '2>', \$victim->{err});
@@ -175,15 +195,15 @@ sub begin_phase
 my %said = (cancel => qr/ERROR:  canceling statement due to user request/, timeout => qr/ERROR:  canceling statement due to statement timeout/,
 	terminate => qr/FATAL:  terminating connection due to administrator command/);
 my @lines;
-my $n = 0;
 
-$node->safe_psql('postgres', "CREATE DATABASE d$_") foreach 0 .. $#phases;
 foreach my $phase (@phases)
 {
-	my ($name, $statement, $fault, $known) = @$phase;
+	my ($name, $statement, $fault, $known, $so_often) = @$phase;
+	my %strikes = %{ $so_often // \%strikes };
+	my $for_ever = grep { !($_->{times} // 1) } ref($fault) eq 'ARRAY' ? @$fault : $fault // ();
 	my (%net, %worst, %wall);
 
-	foreach my $kind (qw(cancel timeout terminate))
+	foreach my $kind (grep { $strikes{$_} } qw(cancel timeout terminate))
 	{
 		my $hit = 0;
 
@@ -202,7 +222,7 @@ foreach my $phase (@phases)
 			$wall{$kind} = max($wall{$kind} // 0, $wall);
 			$hit++;
 			like($victim->{err}, $said{$kind}, "$name, $kind: that is what ended it") if $hit == 1;
-			is($victim->{out}, "$right\n", "$name, $kind: the session's next search is answered") if $hit == 1 && $kind ne 'terminate' && ($fault->{times} // 1);
+			is($victim->{out}, "$right\n", "$name, $kind: the session's next search is answered") if $hit == 1 && $kind ne 'terminate' && !$for_ever;
 		}
 		is($hit, $strikes{$kind}, "$name, $kind: so often");
 		my @net = sort { $b <=> $a } @{ $net{$kind} // [1e9] };
@@ -212,29 +232,27 @@ foreach my $phase (@phases)
 		cmp_ok($net[ @net > 2 ? 1 : 0 ], '<=', $limit, "$name, $kind: all but one within $limit ms");
 	}
 
-	# another session's DROP DATABASE needs each session's consent
-	my $victim = begin_phase($phase, 0);
-	my $begun = Time::HiRes::time();
-	my ($status, undef, $err) = $node->psql('postgres', "SET statement_timeout = '120s';\nDROP DATABASE d$n");
-	my $drop = 1000 * (Time::HiRes::time() - $begun);
-	is($status, 0, "$name: DROP DATABASE passes") or note($err);
-	is($node->safe_psql('postgres', 'SELECT pid FROM victim'), $victim->{pid}, "$name: meanwhile it waits on");
-	check_signals($name, $victim->{pid}) if $name eq 'name resolution';
+	# Another session's DROP DATABASE needs each session's consent; a fast shutdown. Of three
+	# one has to be in time: a machine that stands still is late once, a fault each time.
+	my ($drop, $shutdown) = (1e9, 1e9);
+	for (my $try = 0; $try < 3 && max($drop, $shutdown) > $limit; $try++)
+	{
+		my $victim = begin_phase($phase, 0);
+		$drop = min($drop, drop_database($name, $victim->{pid}));
+		check_signals($name, $victim->{pid}) if $name eq 'name resolution' && $try == 0;
+		$shutdown = min($shutdown, shut_down($victim->{pid}));
+		$victim->{psql}->finish;
+		like($victim->{err}, $said{terminate}, "$name: ended by a fast shutdown") if $try == 0;
+		start();
+	}
+	cmp_ok($drop, '<=', $limit, "$name: DROP DATABASE waits no longer than $limit ms");
+	cmp_ok($shutdown, '<=', $limit, "$name: a fast shutdown ends it within $limit ms");
 
-	# fast shutdown
-	$begun = Time::HiRes::time();
-	$node->stop('fast');
-	my $shutdown = 1000 * (Time::HiRes::time() - $begun);
-	$victim->{psql}->finish;
-	like($victim->{err}, $said{terminate}, "$name: ended by a fast shutdown");
-	start();
-
-	push @lines, sprintf("%-22s cancel %5.1f, timeout %5.1f, terminate %5.1f (by the clock %6.1f, %6.1f, %6.1f); all of DROP DATABASE %5d, of a fast shutdown %5d",
+	push @lines, sprintf("%-22s cancel %5.1f, timeout %5.1f, terminate %5.1f (by the clock %6.1f, %6.1f, %6.1f); DROP DATABASE %5.1f, fast shutdown %5.1f",
 		$name, (map { $worst{$_} // -1 } qw(cancel timeout terminate)), (map { $wall{$_} // -1 } qw(cancel timeout terminate)), $drop, $shutdown);
 	note($lines[-1]);
-	$n++;
 }
-diag(join("\n", "ms from a strike until the session is idle or gone, the worst of $strikes{cancel}, $strikes{timeout} and $strikes{terminate}:", @lines));
+diag(join("\n", "ms from a strike until the session is idle or gone, the worst of $strikes{cancel}, $strikes{timeout} and $strikes{terminate} (-1: none; the last ones: of $few_strikes{cancel} and $few_strikes{terminate}):", @lines));
 
 # ---- nothing is left ------------------------------------------------------------------------
 
@@ -251,6 +269,50 @@ sub start
 	local $ENV{LD_PRELOAD} = "$tmp/fake/resolve.so" if !$namespace;
 	$node->start;
 	return;
+}
+
+# How long a process was ready to run and did not, in ms; undef when it is gone.
+sub waited
+{
+	my ($pid) = @_;
+
+	open(my $stat, '<', "/proc/$pid/stat") or return;
+	my $line = readline($stat) // '';
+	return if $line !~ /^.*\) (\w)/ || $1 eq 'Z';
+	open(my $schedstat, '<', "/proc/$pid/schedstat") or return;
+	return (split(/ /, readline($schedstat) // return))[1] / 1e6;
+}
+
+# How long a DROP DATABASE waits for a session, in ms, as the log has it.
+sub drop_database
+{
+	my ($name, $pid) = @_;
+
+	$node->safe_psql('postgres', 'CREATE DATABASE dropped');
+	my $offset = -s $node->logfile;
+	my $before = waited($pid);
+	my ($status, undef, $err) = $node->psql('postgres', "SET statement_timeout = '120s';\nSET log_min_messages = debug1;\nDROP DATABASE dropped");
+	my $waited = waited($pid);
+	is($status, 0, "$name: DROP DATABASE passes") or note($err);
+	is($node->safe_psql('postgres', 'SELECT pid FROM victim'), $pid, "$name: meanwhile it waits on");
+	slurp_file($node->logfile, $offset) =~ /^([\d.]+) [^\n]* waiting for all backends to process ProcSignalBarrier.*^([\d.]+) [^\n]* finished waiting for all/ms or die 'no barrier in the log';
+	return max(1000 * ($2 - $1) - ($waited - $before), 0);
+}
+
+# How long a session lives when the server is shut down, in ms.
+sub shut_down
+{
+	my ($pid) = @_;
+	my $before = waited($pid);
+	my $waited = $before;
+	my $begun = Time::HiRes::time();
+
+	kill('INT', $node->{_pid});
+	while (defined(my $now = waited($pid))) { $waited = $now; Time::HiRes::usleep(300); }
+	my $ended = Time::HiRes::time();
+	# it may be down already
+	$node->stop('fast', fail_ok => 1);
+	return max(1000 * ($ended - $begun) - ($waited - $before), 0);
 }
 
 # The session itself takes signals; a thread of curl's takes none.
