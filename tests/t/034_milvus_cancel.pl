@@ -308,10 +308,15 @@ sub shut_down
 	my $begun = Time::HiRes::time();
 
 	kill('INT', $node->{_pid});
-	while (defined(my $now = waited($pid))) { $waited = $now; Time::HiRes::usleep(300); }
+	while (defined(my $now = waited($pid)))
+	{
+		$waited = $now;
+		last if Time::HiRes::time() - $begun > 20;
+		Time::HiRes::usleep(300);
+	}
 	my $ended = Time::HiRes::time();
 	# it may be down already
-	$node->stop('fast', fail_ok => 1);
+	$node->stop($ended - $begun > 20 ? 'immediate' : 'fast', fail_ok => 1);
 	return max(1000 * ($ended - $begun) - ($waited - $before), 0);
 }
 
