@@ -397,15 +397,10 @@ RecordBuild(BaseBuild *build, Relation rel, Dataset *dataset)
 	return row;
 }
 
-static bool
-IsInterruption(const ErrorData *error)
-{
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-}
-
 /*
  * Remove what the abort of a build does not. A cancel is not kept waiting for
- * that, and one that comes meanwhile is the error from there on.
+ * that, and one that comes meanwhile is the error from there on. What else goes
+ * wrong is not told: the first error is.
  */
 static ErrorData *
 AbandonBuild(BaseBuild *build, ErrorData *error)

@@ -10,7 +10,10 @@
 
 #include "try.h"
 
-static bool
+/*
+ * A cancel or a shutdown, which is for nobody to catch?
+ */
+bool
 IsInterruption(const ErrorData *error)
 {
 	return error->elevel > ERROR ||
