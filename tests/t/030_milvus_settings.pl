@@ -7,6 +7,8 @@
 # them, by whom health() says that it has asked.
 use strict;
 use warnings FATAL => 'all';
+use IO::Socket::INET;
+use IPC::Run;
 use JSON::PP;
 use MIME::Base64;
 use POSIX qw(mkfifo);
@@ -386,13 +388,83 @@ PYTHON
 	like(health('way', { db_name => 'nowhere' })->{problem}, qr/no database/, 'premise: and fails');
 	like(health('way', { uri => closed(1) })->{problem}, qr/could not connect/, 'premise: and fails elsewhere');
 	like(health('way', { token => '', uri => 'x y' })->{error}, qr/invalid uri/, 'premise: and raises');
-	$node->safe_psql('postgres', q{EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM brain.health('way')});
-	my $seen = $node->safe_psql('postgres', q{SELECT * FROM brain.health('way'); SELECT * FROM pg_stat_activity; SELECT * FROM brain.runs; SELECT * FROM pg_settings});
-	ok(!grep({ index($seen, $_) >= 0 } @secrets), 'no secret in results, activity, settings');
+	is(join(' ', @{ health('way')->{databases} }[ 0, 1 ]), 'default photos', 'health: the databases');
+	is($node->safe_psql('postgres', q{SELECT latency > interval '0' AND latency < now() - pg_postmaster_start_time() FROM brain.health('way')}), 't', 'health: the latency');
+
+	my $has_secret = sub { my ($text) = @_; return scalar(grep { index($text, $_) >= 0 } @secrets); };
+	my $seen = '';
+	# what statements say, errors and all, in one session; kept for the end
+	my $say = sub {
+		my ($out, $err) = ('', '');
+		$node->psql('postgres', join(";\n", @_), stdout => \$out, stderr => \$err, on_error_stop => 0);
+		$seen .= "$out\n$err\n";
+		return $err eq '' ? $out : "$out\n$err";
+	};
+	my @by_milvus = ('SET brain.on_backend_failure = error', 'SET brain.min_server_neighbors = 0');
+	my $path = q{SELECT brain.last_search() ->> 'path'};
+	my $search = sub { my ($key, $options) = @_; return q{SELECT string_agg(sample_id, ' ' ORDER BY rank) FROM brain.sort_by_similarity('images', '[1, 0.1]', k => 2, brain_key => '} . $key . q{'} . ($options // '') . ')'; };
+	my $compute = sub { my ($key, $server, $options) = @_; return "SELECT indexed FROM brain.compute_similarity('images', '$key', backend => 'milvus', server => '$server'" . ($options // '') . ')'; };
+
+	$node->safe_psql('postgres', q{CREATE TABLE images (id int PRIMARY KEY, emb real[]); INSERT INTO images SELECT i, ARRAY[1, i] FROM generate_series(1, 20) i});
+	my $error = qr/ERROR:  Milvus server ".*" refuses the user or the password\nDETAIL:  .*\nHINT:  Give user and password, or a token/;
+	like($say->($compute->('way', 'way', q{, options => '{"index_type": "FLAT", "index_params": {}}'})), qr/^20$/m, 'a run by the mapping');
+	is($say->(@by_milvus, $search->('way'), $path), "20 19\nmilvus", 'a search by it');
+	is($say->(@by_milvus, q{SELECT count(*) FROM brain.neighbors('images', 'way', k => 2)}, $path), "40\nmilvus", 'neighbors by it');
+	$node->safe_psql('postgres', 'UPDATE images SET emb = ARRAY[1, 30] WHERE id = 3; DELETE FROM images WHERE id = 20');
+	is($say->(q{SELECT action FROM brain.sync('images', 'way')}), 'upsert', 'a sync by it');
+	is($say->(@by_milvus, $search->('way'), $path), "3 19\nmilvus", 'a search of what it wrote');
+	like($say->($compute->('wrong', 'way', q{, options => '{"db_name": "nowhere"}'})), qr/ERROR: .* has no database "nowhere"/, 'a run by it that fails');
+	like($say->($compute->('wrong', 'way', q{, options => '{"token": "wrong"}'})), $error, 'one that is refused');
+	like($say->('SET brain.on_backend_failure = error', 'EXPLAIN (ANALYZE, VERBOSE) ' . $search->('way')), qr/sort_by_similarity.*Execution Time/s, 'EXPLAIN');
+	like($say->(q{SELECT brain.explain_similarity('images', '[1, 0.1]', k => 2, brain_key => 'way')}), qr/milvus/, 'explain_similarity()');
+	like($say->(q{SELECT brain.get_brain_info('images', 'way')}), qr/fiftyone_images/, 'get_brain_info()');
+	$say->(q{SELECT * FROM brain.sync_status; SELECT * FROM brain.runs; SELECT * FROM brain.progress; SELECT * FROM brain._runs; SELECT * FROM brain._bases; SELECT * FROM pg_settings; EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM brain.health('way')});
+
+	# what others see of a session while it waits for an answer, its secret sent
+	{
+		my $silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die $!;
+		my ($out, $err) = ('', '');
+		my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') . ' application_name=waits', '-c', "SELECT * FROM brain.health('way', '{\"uri\": \"127.0.0.1:@{[ $silent->sockport ]}\"}')" ], '<', '/dev/null', '>', \$out, '2>', \$err);
+		my $connection = $silent->accept;
+		my $sent = '';
+		$connection->sysread($sent, 65536, length($sent)) or die 'nothing was sent' until $sent =~ /PRI \* HTTP/;
+		my $activity = $say->(q{SELECT * FROM pg_stat_activity});
+		like($activity, qr/\|waits\|.*brain\.health\('way'/, 'premise: seen while it waits');
+		$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits'});
+		$psql->finish;
+		$seen .= $err;
+		like($err, qr/canceling statement/, 'premise: until it is cancelled');
+	}
+
+	# given with a call, and not stored: here by a file, so that no statement has it
+	$node->safe_psql('postgres', qq{CREATE SERVER bare FOREIGN DATA WRAPPER milvus_fdw OPTIONS (uri '$right{uri}')});
+	write_file("$home/options.json", qq({"user": "root", "password": "$right{password}"}));
+	write_file("$home/token.json", qq({"token": "root:$right{password}"}));
+	my $with = sub { return ", options => pg_read_file('$home/$_[0].json')::jsonb"; };
+	like($say->($compute->('given', 'bare', $with->('options'))), qr/^19$/m, 'a run by arguments');
+	is($say->(@by_milvus, $search->('given', $with->('options')), $path), "3 19\nmilvus", 'a search by them');
+	is($say->(@by_milvus, $search->('given', $with->('token')), $path), "3 19\nmilvus", 'or by a token');
+	like($say->(@by_milvus, $search->('given')), $error, 'they are not kept: a search without them is refused');
+	like($say->($search->('given'), $path), qr/^3 19\ntable\n.*NOTICE: .*answered from the table/s, 'or answered from the table');
+	like($say->($compute->('again', 'bare')), $error, 'a run without them is refused');
+	$say->(q{SELECT brain.get_brain_info('images', 'given'); SELECT * FROM brain._runs; SELECT * FROM brain._bases});
+	ok(!$has_secret->($seen), 'no secret in results, errors, EXPLAIN, activity, catalogs, settings');
+
 	my $dump = "$home/dump.sql";
-	$node->safe_psql('postgres', 'GRANT SELECT ON ALL TABLES IN SCHEMA brain TO ordinary');
-	$node->run_log([ 'pg_dump', '-U', 'ordinary', '-f', $dump, '-d', $node->connstr('postgres') ]);
-	ok(!grep({ index(-e $dump ? slurp_file($dump) : '', $_) >= 0 } @secrets), "no secret in an ordinary user's dump");
+	my $text;
+	command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], "a superuser's dump");
+	$text = slurp_file($dump);
+	ok($has_secret->($text), "premise: a superuser's dump has it, with the mapping");
+	$text =~ s/^CREATE USER MAPPING .*?^\);$//msg;
+	like($text, qr/brain\._runs/, 'premise: and the runs');
+	ok(!$has_secret->($text), 'and nowhere else');
+	unlink $dump;
+	$node->safe_psql('postgres', 'GRANT pg_read_all_data TO ordinary');
+	command_ok([ 'pg_dump', '-U', 'ordinary', '-f', $dump, '-d', $node->connstr('postgres') ], "an ordinary user's dump");
+	$text = slurp_file($dump);
+	like($text, qr/brain\._runs/, 'premise: it has the runs');
+	ok(!$has_secret->($text), "no secret in an ordinary user's dump");
+	$node->safe_psql('postgres', q{SELECT brain.delete_brain_run('images', 'given'); SELECT brain.delete_brain_run('images', 'way'); SELECT brain.sweep()});
 	$node->safe_psql('postgres', 'CHECKPOINT');
 	$node->stop;
 	is(join(' ', $found->($node->logfile)), '', 'no secret in the log at DEBUG5');
