@@ -171,7 +171,6 @@ struct GrpcConnection
 	int			n_sockets;
 	bool		sockets_changed;
 	bool		write_stalled;	/* what can be written is not to be waited for */
-	bool		too_many_sockets;
 	bool		has_timer;		/* curl wants to be called at timer, at the latest */
 	instr_time	timer_set;
 	long		timer;			/* ms after timer_set */
@@ -483,10 +482,7 @@ WatchSocket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 		return 0;
 	}
 	if (i == MAX_SOCKETS)
-	{
-		c->too_many_sockets = true;
-		return -1;
-	}
+		return -1;				/* which ends the call */
 	c->sockets[i].fd = fd;
 	c->sockets[i].what = what;
 	c->n_sockets = Max(c->n_sockets, i + 1);
@@ -1208,6 +1204,7 @@ static GrpcFailure *
 CheckReply(const GrpcConnection *c)
 {
 	const Reply *reply = &c->reply;
+	GrpcFailure *failure;
 	long		http_status = 0;
 
 	(void) curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &http_status);
@@ -1218,8 +1215,12 @@ CheckReply(const GrpcConnection *c)
 		return ProtocolFailure(c, psprintf(_("The reply has %zu bytes, which is more than the %d that are taken."),
 										   reply->length, GRPC_MAX_REPLY), NULL);
 	if (reply->out_of_memory)
-		return Failure(ERRCODE_OUT_OF_MEMORY, pstrdup(_("out of memory")),
-					   psprintf(_("A reply of %zu bytes did not fit."), reply->length), NULL);
+	{
+		failure = Failure(ERRCODE_OUT_OF_MEMORY, pstrdup(_("out of memory")),
+						  psprintf(_("A reply of %zu bytes did not fit."), reply->length), NULL);
+		failure->maybe_done = true; /* the server has answered */
+		return failure;
+	}
 	if (reply->compressed)
 		return ProtocolFailure(c, _("The reply is compressed."), NULL);
 	if (reply->overlong)

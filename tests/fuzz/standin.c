@@ -1,7 +1,6 @@
 /*
  * standin.c
- *		What src/milvus takes from PostgreSQL and from grpc.c, for programs without a
- *		server.
+ *		What src/milvus takes from PostgreSQL, for programs without a server.
  *
  * Each chunk of memory is malloc's own, so that the sanitizer sees each byte too
  * many; contexts are one. The database is UTF8.
@@ -12,8 +11,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-
-#include "milvus/retry.h"
 
 #include "standin.h"
 
@@ -32,8 +29,11 @@ static Chunk chunks = {&chunks, &chunks, 0, 0};
 
 MemoryContext CurrentMemoryContext = NULL;
 
-void *
-palloc(Size size)
+bool		standin_may_raise = true;
+Size		standin_memory = SIZE_MAX;
+
+static void *
+Allocate(Size size)
 {
 	Chunk	   *chunk = malloc(sizeof(Chunk) + size);
 
@@ -45,6 +45,14 @@ palloc(Size size)
 	chunks.next->previous = chunk;
 	chunks.next = chunk;
 	return chunk + 1;
+}
+
+void *
+palloc(Size size)
+{
+	if (!standin_may_raise)
+		abort();
+	return Allocate(size);
 }
 
 void
@@ -97,7 +105,12 @@ void *
 MemoryContextAllocExtended(MemoryContext context, Size size,
 						   int flags)
 {
-	return palloc(size);
+	if (!(flags & MCXT_ALLOC_NO_OOM))
+		return palloc(size);
+	if (size > standin_memory)
+		return NULL;
+	standin_memory -= size;
+	return Allocate(size);
 }
 
 MemoryContext
@@ -122,17 +135,24 @@ ForgetMemory(void)
 
 /* ---------- errors ---------- */
 
-sigjmp_buf *standin_errors = NULL;
+sigjmp_buf *PG_exception_stack = NULL;
+ErrorContextCallback *error_context_stack = NULL;
 volatile sig_atomic_t InterruptPending = 0;
 
 bool
 errstart(int elevel, const char *domain)
 {
-	if (elevel >= ERROR && standin_errors != NULL)
-		siglongjmp(*standin_errors, 1);
 	if (elevel >= ERROR)
-		abort();
+		pg_re_throw();
 	return false;
+}
+
+void
+pg_re_throw(void)
+{
+	if (PG_exception_stack == NULL || !standin_may_raise)
+		abort();
+	siglongjmp(*PG_exception_stack, 1);
 }
 
 bool
@@ -141,12 +161,21 @@ errstart_cold(int elevel, const char *domain)
 	return errstart(elevel, domain);
 }
 
+/* A cancel. */
+void
+ProcessInterrupts(void)
+{
+	InterruptPending = 0;
+	pg_re_throw();
+}
+
 #define NEVER_CALLED(declaration) declaration { abort(); }
 NEVER_CALLED(void errfinish(const char *filename, int line, const char *function))
-NEVER_CALLED(void ProcessInterrupts(void))
 NEVER_CALLED(int errcode(int sqlstate))
 NEVER_CALLED(int errmsg(const char *format,...))
 NEVER_CALLED(int errmsg_internal(const char *format,...))
+NEVER_CALLED(int errdetail_internal(const char *format,...))
+NEVER_CALLED(int errhint(const char *format,...))
 
 void
 ExceptionalCondition(const char *condition, const char *type, const char *file, int line)
@@ -172,52 +201,3 @@ pg_verify_mbstr(int encoding, const char *text, int length, bool no_error)
 
 NEVER_CALLED(Oid FindDefaultConversionProc(int32 from, int32 to))
 NEVER_CALLED(int pg_do_encoding_conversion_buf(Oid proc, int from, int to, unsigned char *source, int source_length, unsigned char *target, int target_length, bool no_error))
-
-/* ---------- calls ---------- */
-
-/*
- * In memory of its size: a StringInfo's own has a byte more, and mostly many.
- */
-void
-GiveReply(StringInfo reply, const void *bytes, int length)
-{
-	reply->data = palloc(length);
-	reply->len = reply->maxlen = length;
-	reply->cursor = 0;
-	if (length > 0)
-		memcpy(reply->data, bytes, length);
-}
-
-StringInfoData standin_request;
-char		standin_method[64];
-StandinTransport standin_transport = NULL;
-
-void
-GrpcBeginRequest(StringInfo request)
-{
-	initStringInfo(request);
-	appendStringInfoSpaces(request, GRPC_FRAME_HEAD);
-}
-
-const char *
-GrpcNameOf(const GrpcConnection *connection)
-{
-	return "[::1]:19530";
-}
-
-GrpcFailure *
-GrpcCall(GrpcConnection *connection, const char *method, StringInfo request,
-		 GrpcRepeat repeat, StringInfo reply)
-{
-	strlcpy(standin_method, method, sizeof(standin_method));
-	standin_request.len = request->len - GRPC_FRAME_HEAD;
-	standin_request.data = realloc(standin_request.data, standin_request.len + 1);
-	memcpy(standin_request.data, request->data + GRPC_FRAME_HEAD, standin_request.len);
-	return standin_transport(method, request, reply);
-}
-
-bool
-WaitToRetry(const GrpcConnection *c, const GrpcFailure *failure, MilvusRetry *retry)
-{
-	return false;
-}

@@ -1,11 +1,10 @@
 /*
  * standin.h
- *		A server for src/milvus without a server: see standin.c.
+ *		What src/milvus runs on without a server: standin.c is PostgreSQL,
+ *		transport.c the Milvus server.
  */
 #ifndef STANDIN_H
 #define STANDIN_H
-
-#include <setjmp.h>
 
 #include "milvus/messages.h"
 
@@ -18,8 +17,17 @@ typedef GrpcFailure *(*StandinTransport) (const char *method, StringInfo request
 extern StandinTransport standin_transport;
 extern void GiveReply(StringInfo reply, const void *bytes, int length);
 
-/* Where errors jump to; NULL: they abort. */
-extern sigjmp_buf *standin_errors;
+/* Its request_timeout: 0, so that nothing is asked again, if nobody says more. */
+extern GrpcEndpoint standin_endpoint;
+
+/* All of MilvusSleep(), in ms. */
+extern long standin_slept;
+
+/* False: errors, and memory whose lack were one, abort. So they do without a PG_TRY. */
+extern bool standin_may_raise;
+
+/* Bytes that there are for who takes it that there are no more. */
+extern Size standin_memory;
 
 /* All of it, except for standin_request. */
 extern void ForgetMemory(void);

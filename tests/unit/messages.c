@@ -12,6 +12,9 @@
 
 #include <math.h>
 
+#include "basesearch.h"
+#include "milvus/milvus.h"
+#include "milvus/retry.h"
 #include "milvus/wire.h"
 
 #include "replies.h"
@@ -378,9 +381,9 @@ static MilvusWritten some_written;
 /* Raises an error, and nothing was sent. */
 #define REFUSED(call) \
 	do { sigjmp_buf jump; volatile bool raised = true; \
-		standin_errors = &jump; standin_method[0] = '\0'; \
+		PG_exception_stack = &jump; standin_method[0] = '\0'; \
 		if (sigsetjmp(jump, 0) == 0) { (void) (call); raised = false; } \
-		standin_errors = NULL; \
+		PG_exception_stack = NULL; \
 		CHECK(raised && standin_method[0] == '\0', "%s", standin_method); } while (0)
 
 static void
@@ -485,6 +488,53 @@ CompareTexts(void)
 	CHECK(MilvusTextProblem(&full, psprintf("%065536d", 1), 100000) != NULL, "not refused");
 	CHECK(MilvusTextProblem(&lite2, "it's", 100) != NULL && MilvusTextProblem(&lite2, "a\nb", 100) != NULL &&
 		  MilvusTextProblem(&lite2, "a\rb", 100) != NULL && MilvusTextProblem(&lite2, "a\"\\b", 100) == NULL, "milvus-lite 2");
+}
+
+/*
+ * A search sees what we have written, whatever level it is to have; of what we
+ * never write, anything.
+ */
+static void
+ChooseLevels(void)
+{
+	BaseRow		row = {.timestamp = UINT64CONST(470717928953348114)};
+	CollectionConfig config = {.consistency_level = MILVUS_STRONG};
+	uint64		guaranteed = 7;
+
+	CHECK(ReadLevel(&config, &row, &guaranteed) == MILVUS_STRONG && guaranteed == 0, "Strong: " UINT64_FORMAT, guaranteed);
+	for (config.consistency_level = MILVUS_SESSION; config.consistency_level <= MILVUS_EVENTUALLY; config.consistency_level++)
+	{
+		row.attached = false;
+		CHECK(ReadLevel(&config, &row, &guaranteed) == MILVUS_SESSION && guaranteed == row.timestamp, "ours: " UINT64_FORMAT, guaranteed);
+		row.attached = true;
+		CHECK(ReadLevel(&config, &row, &guaranteed) == MILVUS_SESSION && guaranteed == MILVUS_ANY_TIMESTAMP, "attached: " UINT64_FORMAT, guaranteed);
+	}
+	/* a server that has no timestamps */
+	row = (BaseRow) {0};
+	CHECK(ReadLevel(&config, &row, &guaranteed) == MILVUS_STRONG && guaranteed == 0, "none: " UINT64_FORMAT, guaranteed);
+}
+
+/*
+ * A list of Milvus' that may have been cut among samples equally near, to float32,
+ * is not complete: ties go by id.
+ */
+static void
+CutLists(void)
+{
+	Neighbor	worst = {.distance = 2};
+	Nearest		nearest = {.k = 3,.n = 3,.items = &worst};
+	CandidateList list = {.n = 5,.last_distance = 2.1};
+
+	CHECK(IsComplete(&list, &nearest, 3, INFINITY), "farther");
+	CHECK(!IsComplete(&list, &nearest, 2, INFINITY), "too few");
+	list.last_distance = 2;
+	CHECK(!IsComplete(&list, &nearest, 5, INFINITY), "a tie");
+	list.last_distance = 2 + 1e-6;
+	CHECK(!IsComplete(&list, &nearest, 5, INFINITY), "a tie to float32");
+	CHECK(IsComplete(&list, &nearest, 5, 1.9), "beyond max_distance");
+	CHECK(!IsComplete(&list, &nearest, 5, 2), "perhaps within max_distance");
+	list.all = true;
+	CHECK(IsComplete(&list, &nearest, 2, INFINITY), "all that there are");
 }
 
 /* ---------- what is read ---------- */
@@ -682,6 +732,50 @@ ReadStatuses(void)
 	CHECK(strcmp(DetailOf(MilvusDropCollection(NULL, "c")), "a?b? (code 1)") == 0, "not shown as it should be");
 }
 
+/* The server has no room at first. */
+static int	refusals;
+
+static GrpcFailure *
+GiveLater(const char *method, StringInfo request, StringInfo reply)
+{
+	BeginReply();
+	if (refusals-- > 0)
+		WriteVarintField(&given, 3, MILVUS_RATE_LIMIT);
+	return Give(method, request, reply);
+}
+
+/*
+ * What the server has no room for is asked again, for as long as one request may
+ * take. MilvusSleep() takes no time here: so the begin is put back.
+ */
+static void
+AskAgain(void)
+{
+	GrpcFailure failure = {.milvus_code = MILVUS_RATE_LIMIT};
+	MilvusRetry retry = {0};
+	int			n = 0;
+
+	CHECK(!WaitToRetry(NULL, &failure, &retry) && standin_slept == 0, "slept %ld ms of 0", standin_slept);
+	standin_endpoint.request_timeout = 60000;
+	retry.attempts = 0;
+	for (long slept = 0; n < 1000 && WaitToRetry(NULL, &failure, &retry); n++)
+	{
+		CHECK(standin_slept > slept && standin_slept - slept <= 2000, "slept %ld ms", standin_slept - slept);
+		retry.begin.tv_sec -= standin_slept / 1000 - slept / 1000;
+		slept = standin_slept;
+	}
+	CHECK(n > 0 && standin_slept <= 61000, "%d times, slept %ld ms", n, standin_slept);
+	failure.milvus_code = 1;
+	retry.attempts = 0;
+	CHECK(!WaitToRetry(NULL, &failure, &retry) && !WaitToRetry(NULL, NULL, &retry), "asked again");
+
+	standin_transport = GiveLater;
+	refusals = 3;
+	CHECK(MilvusDropCollection(NULL, "c") == NULL && refusals == -1, "%d refusals left", refusals);
+	standin_transport = Give;
+	standin_endpoint.request_timeout = 0;
+}
+
 static void
 ReadWrongCounts(void)
 {
@@ -851,7 +945,7 @@ ReadRecorded(FILE *file, Recorded *recorded)
 }
 
 static GrpcFailure *
-Run(const Recorded *recorded, const uint8 *bytes, int length)
+RunRecorded(const Recorded *recorded, const uint8 *bytes, int length)
 {
 	Subject		subject = {.collection = recorded->head.numbers ? "of_numbers" : "of_texts",.expression = "pk in [\"1\"]"};
 	Outcome		outcome;
@@ -883,14 +977,14 @@ ReadReal(const char *path)
 		abort();
 	for (; ReadRecorded(file, &recorded); n++)
 	{
-		GrpcFailure *failure = Run(&recorded, recorded.bytes, recorded.length);
+		GrpcFailure *failure = RunRecorded(&recorded, recorded.bytes, recorded.length);
 
 		if (failure != NULL)
 			CHECK(IsFailure(recorded.name) && failure->milvus_code != 0, "%s: %s", recorded.name, failure->detail);
 		ForgetMemory();
 		for (int i = 0; i < recorded.length; i++)
 		{
-			(void) Run(&recorded, recorded.bytes, i);
+			(void) RunRecorded(&recorded, recorded.bytes, i);
 			ForgetMemory();
 		}
 		for (int i = 0; i < 300 && recorded.length > 0; i++)
@@ -901,7 +995,7 @@ ReadReal(const char *path)
 			for (int j = 1 + Random(3); j > 0; j--)
 				damaged[Random(recorded.length)] = Random(2) ? (uint8) Random(256) :
 					recorded.bytes[Random(recorded.length)] + 1;
-			(void) Run(&recorded, damaged, recorded.length);
+			(void) RunRecorded(&recorded, damaged, recorded.length);
 			ForgetMemory();
 		}
 	}
@@ -920,9 +1014,12 @@ main(int argc, char **argv)
 	CompareSearches();
 	CompareQueries();
 	CompareTexts();
+	ChooseLevels();
+	CutLists();
 	RefuseRequests();
 	SendNothing();
 	ReadStatuses();
+	AskAgain();
 	ReadWrongHits();
 	ReadWrongLists();
 	ReadLongKeys();
