@@ -112,7 +112,7 @@ for my $line (split /\n/, slurp_file('fuzz/replies.txt'))
 }
 is(join(' ', sort keys %servers), 'milvus-2.3.5 milvus-lite-2.5.1 milvus-lite-3.2.2', 'replies of three servers');
 
-my $said = fuzz('frames', 100, '--frames', $frames, int($seconds / 3));
+my $said = fuzz('frames', 100, '--frames', $frames, 1 + int($seconds / 3));
 like($said, qr/^stat::calls: [1-9]\d* answered, [1-9]\d* failed, [1-9]\d* raised an error$/m, 'frames: calls end in all ways');
 fuzz('messages', 500, $messages, $seconds);
 
