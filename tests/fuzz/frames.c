@@ -639,6 +639,14 @@ static int	n_answered;
 static int	n_failed;
 static int	n_raised;
 
+/* of status.c, which is not fuzzed here */
+char *
+GrpcDefaultHint(int sqlstate)
+{
+	(void) sqlstate;
+	return NULL;
+}
+
 static void
 PrintEnds(void)
 {
