@@ -1183,6 +1183,7 @@ sub part_attached
 	is_($out, 'm|milvus|euclidean|8|200|0|0', 'attached');
 	like_($err, qr/collection "\Q$collection\E" is that of brain run "m" of "o" too/, 'it says who has it, too');
 	like_($err, qr/does not follow its dataset: its collection is not its own/, 'and that it is frozen');
+	is_(sql(q{SELECT indexed, brain.get_brain_info('bare', 'm') -> 'config' ->> 'index_type' FROM brain.list_brain_runs('bare')}), '200|FLAT', 'and what it has');
 	my $answer = sub { my ($table, $key, $query, $more) = @_; return sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('$table', $query, k => 10, brain_key => '$key'$more) s ORDER BY rank"); };
 	for ([ 'a vector', $Q, '' ], [ 'an id', 7, '' ], [ 'a filter', $Q, q{, filter => 'label = ''l1'''} ])
 	{
