@@ -335,12 +335,8 @@ FetchSome(AttachedVectors *vectors, char **ids, int n)
 	query.expression = KeysExpression(vectors->config->key_field, numbers ? n_keys : n,
 									  numbers ? NULL : (const char *const *) ids, numbers);
 	failure = MilvusRunQuery(vectors->connection->grpc, &query, &entries);
-	if (IsNotLoaded(failure))
-	{
-		GrpcCheck(LoadAndWait(vectors->connection, query.collection,
-							  GrpcEndpointOf(vectors->connection->grpc)->request_timeout));
+	if (LoadedAgain(vectors->connection, query.collection, &failure))
 		failure = MilvusRunQuery(vectors->connection->grpc, &query, &entries);
-	}
 	GrpcCheck(failure);
 	Keep(vectors, &entries);
 }

@@ -271,14 +271,14 @@ bool
 IsAlias(GrpcConnection *grpc, const char *name, const MilvusCollection *found)
 {
 	MilvusCollection same = {0};
-	bool		exists;
+	GrpcFailure *failure;
 
 	if (*found->name == '\0' || strcmp(found->name, name) == 0)
 		return false;
-	GrpcCheck(MilvusHasCollection(grpc, found->name, &exists));
-	if (!exists)
+	failure = MilvusDescribeCollection(grpc, found->name, &same);
+	if (failure && failure->milvus_code == MILVUS_COLLECTION_NOT_FOUND)
 		return false;
-	GrpcCheck(MilvusDescribeCollection(grpc, found->name, &same));
+	GrpcCheck(failure);
 	return same.id == found->id;
 }
 

@@ -77,8 +77,8 @@ extern uint64 UploadTimestamp(const Upload *upload);
 extern void ForEachUploadedId(Upload *upload, void (*function) (const char *id, void *arg), void *arg);
 
 extern bool UploadMade(const Upload *upload);
-extern bool IsNotLoaded(const GrpcFailure *failure);
 extern bool UploadMayBeThere(const Upload *upload);
 extern GrpcFailure *LoadAndWait(MilvusConnection *connection, const char *collection, int limit);
+extern bool LoadedAgain(MilvusConnection *connection, const char *collection, GrpcFailure **failure);
 
 #endif							/* BRAIN_COLLECTION_H */

@@ -870,13 +870,8 @@ FindCandidates(const Run *run, const BaseRow *row, const ScanQuery *query, int n
 	candidates->request = psprintf("%s: topk %d, %s, params %s, consistency level %s", search.collection, n,
 								   search.metric, search.params, LevelName(search.level));
 	failure = MilvusRunSearch(connection->grpc, &search, &hits);
-	if (IsNotLoaded(failure))
-	{
-		failure = LoadAndWait(connection, row->collection,
-							  GrpcEndpointOf(connection->grpc)->request_timeout);
-		if (failure == NULL)
-			failure = MilvusRunSearch(connection->grpc, &search, &hits);
-	}
+	if (LoadedAgain(connection, row->collection, &failure))
+		failure = MilvusRunSearch(connection->grpc, &search, &hits);
 	if (failure)
 		return failure;
 	if (hits.keys.n > 0 && (hits.keys.texts == NULL) != config->key_is_number)

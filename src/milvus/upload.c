@@ -640,17 +640,6 @@ NotLoadedYet(MilvusConnection *connection, const char *collection)
 }
 
 /*
- * Did a call fail because somebody has released the collection, or the server was
- * started anew? NULL is no failure.
- */
-bool
-IsNotLoaded(const GrpcFailure *failure)
-{
-	return failure && (failure->milvus_code == MILVUS_COLLECTION_NOT_LOADED ||
-					   failure->milvus_code == MILVUS_COLLECTION_NOT_FULLY_LOADED);
-}
-
-/*
  * Have a collection loaded, within so many milliseconds; 0: however long it takes.
  * Failures come back, as a search may do without.
  */
@@ -671,6 +660,22 @@ LoadAndWait(MilvusConnection *connection, const char *collection, int limit)
 			failure = NotLoadedYet(connection, collection);
 	}
 	return failure;
+}
+
+/*
+ * After a call that reads a collection: true when it failed because somebody has
+ * released that, or the server was started anew, and it is loaded again, so that the
+ * call can be made once more. *failure is NULL then; else that of the call, or of
+ * the loading. NULL is no failure.
+ */
+bool
+LoadedAgain(MilvusConnection *connection, const char *collection, GrpcFailure **failure)
+{
+	if (*failure == NULL || ((*failure)->milvus_code != MILVUS_COLLECTION_NOT_LOADED &&
+							 (*failure)->milvus_code != MILVUS_COLLECTION_NOT_FULLY_LOADED))
+		return false;
+	*failure = LoadAndWait(connection, collection, GrpcEndpointOf(connection->grpc)->request_timeout);
+	return *failure == NULL;
 }
 
 /*
