@@ -1191,6 +1191,8 @@ sub part_attached
 		is_($answer->('bare', 'm', $query, $more), $answer->('o', 'e', $query, $more), "attached: $what");
 	}
 	is_(sql(q{SELECT sample_id, g.embedding = o.embedding FROM brain.get_embeddings('bare', 'm', ARRAY[3, 1, 4]) g JOIN o ON o.id::text = sample_id ORDER BY o.id}), "1|t\n3|t\n4|t", 'its vectors');
+	somebody('release', $collection);
+	is_(sql(q{SELECT count(*) FROM brain.get_embeddings('bare', 'm', ARRAY[3, 1, 4])}), '3', 'released: loaded again for its vectors');
 	like_(error_of($_), qr/ERROR:  (brain run "m" of "bare" cannot answer this search|the vectors of brain run "m" are in a collection)/, "refused: $_")
 		for "SELECT brain.sort_by_similarity('bare', $Q, k => NULL)", "SELECT brain.sort_by_similarity('bare', $Q, reverse => true)",
 		q{SELECT brain.get_embeddings('bare', 'm')}, q{SELECT brain.add_to_index('bare', 'm', 1, '{1,2,3,4,5,6,7,8}'::real[])};
@@ -1558,7 +1560,7 @@ sub part_somebody_else
 	somebody('release', $collection);
 	sql('INSERT INTO s VALUES (301, $$new$$, vec(1000.75))');
 	my ($out, $err) = try(q{SELECT s.action, s.reason FROM brain.sync('s', 'm') s});
-	note "$kind: sync of a released collection: $out $err";
+	like_($out, qr/^upsert\|/, 'released: a sync loads it') or diag($err);
 	{
 		my ($m, $e) = map { sql("SELECT row_to_json(s) FROM brain.sort_by_similarity('s', $Q, k => 10, brain_key => '$_') s ORDER BY rank") } qw(m e);
 		is_($m, $e, 'released and synced');
